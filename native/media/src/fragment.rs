@@ -1,0 +1,153 @@
+//! The fragment: about one second of every track of a stream, the unit that is buffered, written, synced and tapped.
+
+use std::sync::{Arc, Mutex};
+
+use crate::track::Track;
+
+/// One access unit inside a [`TrackFragment`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Bytes in [`TrackFragment::data`], following those of the sample before.
+    pub size: u32,
+    /// Decode time to the next sample's, in track ticks.
+    pub duration_ticks: u32,
+    /// Presentation minus decode time in track ticks; not zero only where the camera reorders pictures.
+    pub composition_offset_ticks: i32,
+    pub random_access: bool,
+}
+
+/// The samples of one track within a fragment.
+#[derive(Debug, Default)]
+pub struct TrackFragment {
+    /// Index into [`Fragment::tracks`].
+    pub track: usize,
+    /// Decode time of the first sample, in track ticks since the start of the run (see [`Fragment::start_us`]).
+    /// It equals the end of the track's fragment before, so that decode time never runs back.
+    pub start_ticks: i64,
+    pub samples: Vec<Sample>,
+    /// Sample bytes back to back; H.264 as NAL units behind 4-byte big-endian lengths.
+    pub data: Vec<u8>,
+}
+
+impl TrackFragment {
+    pub fn duration_ticks(&self) -> u64 {
+        self.samples.iter().map(|s| u64::from(s.duration_ticks)).sum()
+    }
+}
+
+/// Why a segment must not go on with this fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discontinuity {
+    /// First fragment of the run.
+    RunStart,
+    /// A track's configuration differs from the fragment before.
+    ParameterChange,
+    /// The camera's clock jumped; media time was joined without the jump.
+    TimeJump,
+    /// Fragments between the one before and this were dropped for want of space.
+    Dropped,
+}
+
+/// About one second of a stream. Immutable once built; shared by ring, writer and taps.
+#[derive(Debug)]
+pub struct Fragment {
+    /// Counts fragments of the stream, over runs, from 0.
+    pub sequence: u64,
+    /// The tracks of the stream, video first, with the configuration valid in this fragment.
+    pub tracks: Arc<[Track]>,
+    /// Video first. Tracks without a sample in this second are absent.
+    pub parts: Vec<TrackFragment>,
+    /// The first video sample is a random access point (or the stream has no video): a segment may start here.
+    pub random_access: bool,
+    pub discontinuity: Option<Discontinuity>,
+    /// Media time of the first video sample (first sample where there is no video) since the run started, microseconds.
+    pub start_us: i64,
+    /// Media duration in microseconds.
+    pub duration_us: i64,
+    /// UTC of `start_us` by the run's anchor, milliseconds.
+    pub start_utc_ms: i64,
+    /// RTP packets known to be lost in this fragment's span.
+    pub lost_packets: u32,
+    pool: Option<Arc<BufferPool>>,
+}
+
+impl Fragment {
+    /// Payload bytes over all tracks.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|p| p.data.len()).sum()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        sequence: u64,
+        tracks: Arc<[Track]>,
+        parts: Vec<TrackFragment>,
+        random_access: bool,
+        discontinuity: Option<Discontinuity>,
+        times: FragmentTimes,
+        lost_packets: u32,
+        pool: Option<Arc<BufferPool>>,
+    ) -> Self {
+        Self {
+            sequence,
+            tracks,
+            parts,
+            random_access,
+            discontinuity,
+            start_us: times.start_us,
+            duration_us: times.duration_us,
+            start_utc_ms: times.start_utc_ms,
+            lost_packets,
+            pool,
+        }
+    }
+}
+
+/// The three times of a [`Fragment`], named as there.
+#[derive(Debug, Clone, Copy)]
+pub struct FragmentTimes {
+    pub start_us: i64,
+    pub duration_us: i64,
+    pub start_utc_ms: i64,
+}
+
+impl Drop for Fragment {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.pool {
+            for part in &mut self.parts {
+                pool.give(std::mem::take(&mut part.data));
+            }
+        }
+    }
+}
+
+/// Sample buffers handed back by dropped fragments, so that steady state allocates nothing.
+#[derive(Debug)]
+pub struct BufferPool {
+    free: Mutex<Vec<Vec<u8>>>,
+    limit: usize,
+}
+
+impl BufferPool {
+    /// Keeps at most `limit` buffers.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new(Vec::with_capacity(limit)), limit })
+    }
+
+    /// An empty buffer, with capacity if one was given back.
+    pub fn take(&self) -> Vec<u8> {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut free = self.lock();
+        if free.len() < self.limit && buffer.capacity() > 0 {
+            free.push(buffer);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+        self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

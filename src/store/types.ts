@@ -1,0 +1,153 @@
+import type { SegmentHead } from "../engine/types.ts";
+import type { GapCause, StreamKey, StreamKind, TimeRange } from "../media/types.ts";
+
+/** A stream as paths and files know it. */
+export interface StreamPlace extends StreamKey {
+  readonly channel: number;
+  /** `<Serial>_<Channel>` for main, `<Serial>_<Channel>_sub` for sub. */
+  readonly name: string;
+}
+
+export interface RunStart extends StreamPlace {
+  /** UUID of the run. */
+  readonly run: string;
+  readonly startUtcMs: number;
+  readonly startMonoMs: number;
+  readonly clockTrusted: boolean;
+}
+
+/** Where the next segment of a run grows; only `store` makes paths. */
+export interface SegmentPlan {
+  /** Index into the configured roots. */
+  readonly root: number;
+  /** Absolute path of the open file. */
+  readonly path: string;
+  /** The next two local midnights, UTC milliseconds. */
+  readonly midnightsUtcMs: readonly number[];
+}
+
+/** The key of a segment outside the catalog. */
+export interface SegmentId {
+  readonly run: string;
+  readonly sequence: number;
+}
+
+export type SegmentState = "open" | "closed" | "deleting";
+
+export interface SegmentRow extends SegmentId, StreamKey, TimeRange {
+  readonly kind: "segment";
+  readonly root: number;
+  readonly path: string;
+  readonly bytes: number;
+  readonly state: SegmentState;
+}
+
+export interface RunRow extends StreamKey, TimeRange {
+  readonly kind: "run";
+  readonly run: string;
+  readonly clockTrusted: boolean;
+  /** Why the run ended; null while it goes on. */
+  readonly endCause: string | null;
+}
+
+export interface GapRow extends StreamKey, TimeRange {
+  readonly kind: "gap";
+  readonly cause: GapCause;
+  readonly detail: string | null;
+  /** True while the gap goes on; `toUtcMs` is then the time of the query. */
+  readonly open: boolean;
+}
+
+export type TimelineRow = SegmentRow | RunRow | GapRow;
+
+export interface TimelineQuery {
+  readonly camera: string | null;
+  readonly stream: StreamKind | null;
+  readonly range: TimeRange;
+  /** Rows at most. */
+  readonly limit: number;
+}
+
+/** Keeps a file under a reader: retention passes it over until `release`, or 60 s of idleness since the last `touch`. */
+export interface SegmentLease {
+  readonly segment: SegmentRow;
+  touch(): void;
+  release(): void;
+}
+
+export interface RootUsage {
+  readonly root: number;
+  readonly path: string;
+  /** Bytes of all segments by the catalog: closed ones as sealed, open ones as last reported. */
+  readonly segmentBytes: number;
+  readonly segments: number;
+  readonly limitBytes: number | null;
+  readonly reserveBytes: number;
+  readonly availableBytes: number;
+  readonly totalBytes: number;
+}
+
+/** The file steps the store orders; implemented by the engine. Rust executes, TypeScript commits. */
+export interface FileSteps {
+  scanSegment(path: string, bytesPerSecond: number): Promise<import("../engine/types.ts").SegmentScan>;
+  readSegment(path: string): Promise<SegmentHead>;
+  recoverSegment(path: string): Promise<import("../engine/types.ts").SegmentScan>;
+  renameDurable(from: string, to: string): Promise<void>;
+  removeDurable(path: string, pruneDirectory: boolean): Promise<void>;
+  appendDurable(path: string, line: string): Promise<void>;
+  freeSpace(path: string): Promise<{ availableBytes: number; totalBytes: number }>;
+  /** Seal, sync, rename and directory sync of a segment that the engine still holds open, on its writer thread. */
+  finishSegment(root: number, id: SegmentId, finalPath: string): Promise<{ bytes: number; crc64: string; blake3: string }>;
+}
+
+/** What recording tells the store. Every promise resolves once the change is committed. */
+export interface SegmentStore {
+  planSegment(place: StreamPlace, id: SegmentId): SegmentPlan;
+  beginRun(run: RunStart): Promise<void>;
+  endRun(run: string, endUtcMs: number, cause: string): Promise<void>;
+  segmentOpened(
+    place: StreamPlace,
+    id: SegmentId,
+    opened: { root: number; path: string; startUtcMs: number; startMonoMs: number },
+  ): Promise<void>;
+  /** Close procedure: final name, seal, sync, rename, sync directory, row. */
+  closeSegment(place: StreamPlace, id: SegmentId, ended: { startUtcMs: number; endUtcMs: number; durationMs: number }): Promise<void>;
+  /** The file was abandoned by the writer; recovery saves what it holds. */
+  segmentFailed(place: StreamPlace, id: SegmentId): Promise<void>;
+  /** Opens a gap, or changes the cause of the open one from `fromUtcMs` on. No effect if one with this cause is open. */
+  openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void>;
+  closeGap(place: StreamPlace, toUtcMs: number): Promise<void>;
+  /** End of the newest recorded media of the stream, null if there is none; where a gap starts after a restart. */
+  lastRecordedUtcMs(key: StreamKey): Promise<number | null>;
+  openSegmentProgress(id: SegmentId, bytes: number, endUtcMs: number): void;
+}
+
+/** What readers ask the store. Answers come from indexes, never from directories or media files. */
+export interface TimelineReader {
+  timeline(query: TimelineQuery): Promise<readonly TimelineRow[]>;
+  lease(id: SegmentId): Promise<SegmentLease | null>;
+  usage(): Promise<readonly RootUsage[]>;
+}
+
+/** What retention needs. */
+export interface SegmentRemoval {
+  usage(): Promise<readonly RootUsage[]>;
+  /** Closed, unleased segments of the root, oldest start first. */
+  oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]>;
+  /** Delete procedure: mark, commit, journal, unlink, sync directory, drop row. False if a lease holds it or it is gone. */
+  deleteSegment(id: SegmentId, rule: "limit" | "reserve" | "age" | "command"): Promise<boolean>;
+}
+
+/** Result of `check`. Exit code and output of the CLI come from this. */
+export interface CheckReport {
+  readonly deep: boolean;
+  readonly segments: number;
+  readonly bytes: number;
+  readonly findings: readonly CheckFinding[];
+}
+
+export interface CheckFinding {
+  readonly code: "missing-file" | "unknown-file" | "wrong-size" | "wrong-name" | "unsealed" | "damaged" | "identity-mismatch" | "left-over";
+  readonly path: string;
+  readonly message: string;
+}
