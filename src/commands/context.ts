@@ -1,0 +1,48 @@
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/log.ts";
+import type { BoxConfig, DesiredStore, Transport } from "../config/types.ts";
+import type { ProbeReport, RecorderPort } from "../recording/types.ts";
+import type { CameraEndpoint } from "../rtsp/types.ts";
+import type { CheckReport, TimelineReader } from "../store/types.ts";
+
+export interface ProbeOptions {
+  readonly transport: Transport;
+  /** How long to watch the stream after PLAY. */
+  readonly watchMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Watches a stream without recording it. Rejects with a CAMERA_* `RecorderError` when it cannot be played. */
+export type ProbeCamera = (endpoint: CameraEndpoint, options: ProbeOptions) => Promise<ProbeReport>;
+
+/** How far a check has come. */
+export interface CheckProgress {
+  readonly segments: number;
+  readonly totalSegments: number;
+  /** Bytes read so far. */
+  readonly bytes: number;
+}
+
+export interface CheckOptions {
+  /** Reads every box and verifies every checksum instead of names, sizes and seals only. */
+  readonly deep: boolean;
+  onProgress(progress: CheckProgress): void;
+  readonly signal: AbortSignal;
+}
+
+/** Compares files and catalog; changes nothing. */
+export type CheckSegments = (options: CheckOptions) => Promise<CheckReport>;
+
+/** All that use cases need of the running service; built by `app.ts`, faked by tests. */
+export interface CommandContext {
+  readonly config: BoxConfig;
+  readonly version: string;
+  readonly startedUtcMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly desired: DesiredStore;
+  readonly timeline: TimelineReader;
+  readonly recorder: RecorderPort;
+  readonly probe: ProbeCamera;
+  readonly check: CheckSegments;
+}
