@@ -1,0 +1,230 @@
+import { type Clock, sleep } from "../base/clock.ts";
+import { toRecorderError } from "../base/errors.ts";
+import type { Part } from "../base/lifecycle.ts";
+import type { Logger } from "../base/log.ts";
+import type { BoxConfig, DesiredCamera, DesiredStore } from "../config/types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { type StreamKey, type StreamKind, streamKeyText } from "../media/types.ts";
+import type { Resolve } from "../rtsp/types.ts";
+import type { SegmentStore, StreamPlace } from "../store/types.ts";
+import { sizeSegment } from "./segment-policy.ts";
+import { StreamRecorder } from "./stream-recorder.ts";
+import type { RecorderPort, StreamStatus } from "./types.ts";
+
+/** Desired and actual state are compared at least this often, whatever was missed. */
+const RECONCILE_MS = 10_000;
+const SAMPLE_MS = 2_000;
+
+export interface RecorderOptions {
+  readonly config: BoxConfig;
+  readonly engine: Engine;
+  readonly store: SegmentStore;
+  readonly desired: DesiredStore;
+  /** Engine ids of the roots, by the store's root index. */
+  readonly roots: readonly number[];
+  /** Room for segments per root, bytes; Infinity where unbounded. */
+  readonly capacityBytes: (root: number) => number;
+  readonly resolve: Resolve;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Wanted {
+  readonly place: StreamPlace;
+  readonly url: string;
+  readonly username: string | null;
+  readonly password: string | null;
+}
+
+/** Makes what records equal to what is desired, again and again. */
+export class Recorder implements Part, RecorderPort {
+  readonly name = "recorder";
+  readonly #options: RecorderOptions;
+  readonly #streams = new Map<string, { readonly wanted: Wanted; readonly recorder: StreamRecorder }>();
+  readonly #stopping = new AbortController();
+  #stopped: readonly StreamStatus[] = [];
+  #reconciling: Promise<void> = Promise.resolve();
+  #loops: Promise<void>[] = [];
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await this.reconcile();
+    this.#loops = [this.#every(RECONCILE_MS, () => this.reconcile()), this.#every(SAMPLE_MS, async () => this.#sample())];
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#loops);
+    await this.#reconciling;
+    await Promise.all([...this.#streams.keys()].map((key) => this.#remove(key, "process-down")));
+  }
+
+  status(): readonly StreamStatus[] {
+    const running = [...this.#streams.values()].map(({ recorder }) => recorder.status());
+    return [...running, ...this.#stopped].sort((a, b) => a.channel - b.channel || a.stream.localeCompare(b.stream));
+  }
+
+  engineNumbers(): Readonly<Record<string, number>> {
+    return this.#options.engine.numbers();
+  }
+
+  /** How the open segments of a root fill it; retention plans with it. */
+  growth(root: number): { reservedBytes: number; reserveStepBytes: number; openSegments: number; bytesPerSecond: number } {
+    const sum = { reservedBytes: 0, reserveStepBytes: 0, openSegments: 0, bytesPerSecond: 0 };
+    for (const { recorder } of this.#streams.values()) {
+      const growth = recorder.growth();
+      if (growth.root !== root) continue;
+      sum.reservedBytes += growth.reservedBytes;
+      sum.reserveStepBytes = Math.max(sum.reserveStepBytes, growth.reserveStepBytes);
+      sum.bytesPerSecond += growth.bytesPerSecond;
+      // A stream without a segment may open one before the next pass.
+      sum.openSegments += 1;
+    }
+    return sum;
+  }
+
+  /** One pass at a time; a call during a pass is followed by a pass that sees its change. */
+  reconcile(): Promise<void> {
+    this.#reconciling = this.#reconciling
+      .then(() => this.#pass())
+      .catch((error: unknown) => {
+        this.#options.log.error("reconcile.failed", { error: toRecorderError(error) });
+      });
+    return this.#reconciling;
+  }
+
+  async #pass(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    const { document, passwords } = await this.#options.desired.read();
+    const wanted = new Map<string, Wanted>();
+    for (const camera of document.cameras) {
+      if (!camera.record) continue;
+      for (const want of this.#wantedOf(camera, passwords.get(camera.id) ?? null)) wanted.set(streamKeyText(want.place), want);
+    }
+    await Promise.all(
+      [...this.#streams].map(async ([key, { wanted: running }]) => {
+        const want = wanted.get(key);
+        if (want === undefined || !sameWish(running, want)) await this.#remove(key, "not-planned");
+      }),
+    );
+    for (const [key, want] of wanted) {
+      if (!this.#streams.has(key)) this.#add(key, want);
+    }
+    this.#stopped = await this.#notRecorded(document.cameras.filter((camera) => !camera.record));
+  }
+
+  #wantedOf(camera: DesiredCamera, password: string | null): Wanted[] {
+    const want = (stream: StreamKind, url: string): Wanted => ({
+      place: this.#place(camera, stream),
+      url,
+      username: camera.username,
+      password,
+    });
+    return [want("main", camera.url), ...(camera.subUrl === null ? [] : [want("sub", camera.subUrl)])];
+  }
+
+  #place(camera: DesiredCamera, stream: StreamKind): StreamPlace {
+    const base = `${this.#options.config.serial}_${camera.channel}`;
+    return { camera: camera.id, stream, channel: camera.channel, name: stream === "main" ? base : `${base}_sub` };
+  }
+
+  #add(key: string, wanted: Wanted): void {
+    const { config, engine, store, roots, resolve, clock, log, capacityBytes } = this.#options;
+    const { fragmentMs, ringMs, ringBytes, queueBytes, segmentMs } = config.recording;
+    const recorder = new StreamRecorder({
+      place: wanted.place,
+      endpoint: { url: wanted.url, username: wanted.username, password: wanted.password },
+      serial: config.serial,
+      zone: config.zone,
+      stream: { fragmentMs, ringMs, ringBytes, queueBytes },
+      openStream: (options, handlers) => engine.openStream(options, handlers),
+      store,
+      roots,
+      sizing: (root, rate) => sizeSegment(segmentMs, capacityBytes(root), this.#streams.size, rate),
+      resolve,
+      clock,
+      log,
+    });
+    this.#streams.set(key, { wanted, recorder });
+    recorder.start();
+  }
+
+  async #remove(key: string, cause: string): Promise<void> {
+    const entry = this.#streams.get(key);
+    if (entry === undefined) return;
+    await entry.recorder.stop(cause);
+    this.#streams.delete(key);
+  }
+
+  /** Cameras that are known but not wanted show up in listings too, and their time is accounted for. */
+  async #notRecorded(cameras: readonly DesiredCamera[]): Promise<readonly StreamStatus[]> {
+    const { store, clock } = this.#options;
+    const known = new Map(this.#stopped.map((status) => [streamKeyText(status), status]));
+    const places = cameras.flatMap((camera) => [
+      this.#place(camera, "main"),
+      ...(camera.subUrl === null ? [] : [this.#place(camera, "sub")]),
+    ]);
+    return Promise.all(
+      places.map(async (place) => {
+        const before = known.get(streamKeyText(place));
+        if (before !== undefined) return before;
+        const now = clock.utcMs();
+        await store.openGap(place, (await store.lastRecordedUtcMs(place)) ?? now, "not-planned", null);
+        return stoppedStatus(place, now);
+      }),
+    );
+  }
+
+  #sample(): void {
+    for (const { recorder } of this.#streams.values()) recorder.sample();
+  }
+
+  async #every(periodMs: number, work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await sleep(this.#options.clock, periodMs, signal);
+      } catch {
+        return;
+      }
+      await work();
+    }
+  }
+}
+
+function sameWish(a: Wanted, b: Wanted): boolean {
+  return a.url === b.url && a.username === b.username && a.password === b.password && a.place.name === b.place.name;
+}
+
+function stoppedStatus(place: StreamKey & { readonly channel: number }, nowUtcMs: number): StreamStatus {
+  return {
+    camera: place.camera,
+    stream: place.stream,
+    channel: place.channel,
+    state: "stopped",
+    cause: "not-planned",
+    code: null,
+    detail: null,
+    sinceUtcMs: nowUtcMs,
+    attempt: 0,
+    retryAtUtcMs: null,
+    tracks: [],
+    warnings: [],
+    numbers: {
+      bitsPerSecond: 0,
+      framesPerSecond: 0,
+      packets: 0,
+      lostPackets: 0,
+      malformedPackets: 0,
+      discardedUnits: 0,
+      droppedFragments: 0,
+      timeJumps: 0,
+      ringBytes: 0,
+      queueBytes: 0,
+    },
+    segment: null,
+  };
+}

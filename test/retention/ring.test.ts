@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/base/clock.ts";
+import { type LogFields, type Logger, silentLogger } from "../../src/base/log.ts";
+import { Ring } from "../../src/retention/ring.ts";
+import type { SegmentRemoval, SegmentRow } from "../../src/store/types.ts";
+
+const STILL = { reservedBytes: 0, reserveStepBytes: 0, openSegments: 0, bytesPerSecond: 0 };
+
+/** A root whose segments of 10 bytes shrink as they are deleted; `leased` ones refuse. */
+function storeOf(count: number, limitBytes: number, leased: ReadonlySet<number> = new Set()): SegmentRemoval & { left(): number[] } {
+  let rows = Array.from(
+    { length: count },
+    (_, index): SegmentRow => ({
+      kind: "segment",
+      camera: "a",
+      stream: "main",
+      run: "r",
+      sequence: index,
+      fromUtcMs: index,
+      toUtcMs: index + 1,
+      root: 0,
+      path: `${index}`,
+      bytes: 10,
+      state: "closed",
+    }),
+  );
+  return {
+    left: () => rows.map((row) => row.sequence),
+    usage: async () => [
+      {
+        root: 0,
+        path: "/srv",
+        segmentBytes: rows.length * 10,
+        segments: rows.length,
+        limitBytes,
+        reserveBytes: 0,
+        availableBytes: 1e9,
+        totalBytes: 1e9,
+      },
+    ],
+    oldestSegments: async (_root, limit) => rows.filter((row) => !leased.has(row.sequence)).slice(0, limit),
+    deleteSegment: async (id) => {
+      if (leased.has(id.sequence)) return false;
+      rows = rows.filter((row) => row.sequence !== id.sequence);
+      return true;
+    },
+  };
+}
+
+describe("Ring", () => {
+  test("deletes oldest first and no more than needed", async () => {
+    const store = storeOf(40, 195);
+    await new Ring({ store, growth: () => STILL, clock: systemClock, log: silentLogger }).pass();
+    expect(store.left()).toEqual(Array.from({ length: 19 }, (_, index) => index + 21));
+  });
+
+  test("passes leased segments over", async () => {
+    const store = storeOf(4, 20, new Set([0, 2]));
+    await new Ring({ store, growth: () => STILL, clock: systemClock, log: silentLogger }).pass();
+    expect(store.left()).toEqual([0, 2]);
+  });
+
+  test("says so once a minute when nothing more can go, and does not spin", async () => {
+    const warned: LogFields[] = [];
+    const log: Logger = { ...silentLogger, warn: (_event, fields = {}) => void warned.push(fields) };
+    const ring = new Ring({ store: storeOf(3, 10, new Set([0, 1, 2])), growth: () => STILL, clock: systemClock, log });
+    await ring.pass();
+    await ring.pass();
+    expect(warned).toHaveLength(1);
+    expect(warned[0]).toMatchObject({ missingBytes: 20 });
+  });
+});
