@@ -1,0 +1,154 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import packageJson from "../package.json" with { type: "json" };
+import { systemClock } from "./base/clock.ts";
+import { RecorderError, toRecorderError } from "./base/errors.ts";
+import type { Part } from "./base/lifecycle.ts";
+import { createLogger, type Logger, silentLogger } from "./base/log.ts";
+import type { CheckOptions, CommandContext } from "./commands/context.ts";
+import type { BoxConfig } from "./config/types.ts";
+import { Engine } from "./engine/engine.ts";
+import { engineFiles } from "./engine/files.ts";
+import { loadAddon } from "./engine/loader.ts";
+import { createHttpApi } from "./http/server.ts";
+import { probeCamera } from "./recording/probe.ts";
+import { Recorder } from "./recording/recorder.ts";
+import { Ring } from "./retention/ring.ts";
+import type { Resolve } from "./rtsp/types.ts";
+import { openStore } from "./store/store.ts";
+import type { CheckReport, FileSteps } from "./store/types.ts";
+
+/** Period of the network thread: one wake-up for all cameras. */
+const TICK_MS = 100;
+/** A group sync starts at most this long after a fragment was closed (DESIGN.md 5, loss bound). */
+const SYNC_MS = 250;
+
+export interface ServiceOptions {
+  readonly config: BoxConfig;
+  readonly configPath: string;
+  /** Aborted to end the service. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs the recorder until `signal` is aborted. Parts start in the order below and stop in reverse.
+ * Rejects with the first error of a part that cannot start, after those already started are stopped.
+ */
+export async function runService({ config, configPath, signal }: ServiceOptions): Promise<void> {
+  const log = createLogger(config.log.level);
+  const clock = systemClock;
+  const startedUtcMs = clock.utcMs();
+  log.info("service.starting", { version: packageJson.version, config: configPath, serial: config.serial });
+
+  const addon = loadAddon();
+  const engine = new Engine(addon, { tickMs: TICK_MS }, log);
+  const roots: number[] = [];
+  const files: FileSteps = {
+    ...engineFiles(addon.files),
+    finishSegment(root, id, finalPath) {
+      const engineRoot = roots[root];
+      if (engineRoot === undefined) return Promise.reject(new RecorderError("ROOT_UNAVAILABLE", `root ${root} is not open`, { root }));
+      return engine.finishSegment(engineRoot, id.run, id.sequence, finalPath);
+    },
+  };
+  const running: Part[] = [];
+  const start = async (part: Part): Promise<void> => {
+    signal.throwIfAborted();
+    running.push(part);
+    await part.start(signal);
+  };
+  try {
+    const store = await openStore(storeOptions(config, files, log));
+    await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
+    await start(enginePart(engine, config, roots));
+    const capacities = (await store.usage()).map(
+      ({ segmentBytes, limitBytes, availableBytes, reserveBytes }) =>
+        Math.min(limitBytes ?? Number.POSITIVE_INFINITY, segmentBytes + availableBytes - reserveBytes),
+    );
+    const recorder = new Recorder({
+      config,
+      engine,
+      store,
+      desired: store,
+      roots,
+      capacityBytes: (root) => capacities[root] ?? Number.POSITIVE_INFINITY,
+      resolve: resolveHost,
+      clock,
+      log,
+    });
+    await start(new Ring({ store, growth: (root) => recorder.growth(root), clock, log }));
+    await start(recorder);
+    const context: CommandContext = {
+      config,
+      version: packageJson.version,
+      startedUtcMs,
+      clock,
+      log,
+      desired: store,
+      timeline: store,
+      recorder,
+      probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, clock, log, ...options }),
+      check: (options) => store.check(options),
+    };
+    await start(createHttpApi(context));
+    log.info("service.ready", { afterMs: clock.utcMs() - startedUtcMs, socket: config.api.socket });
+    await aborted(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    log.info("service.stopping");
+    for (const part of running.reverse()) {
+      await part.stop().catch((error: unknown) => log.error("part.stop-failed", { part: part.name, error: toRecorderError(error) }));
+    }
+    log.info("service.stopped");
+  }
+}
+
+/** `check` without a running service: takes the locks, looks, lets go. Rejects with ROOT_LOCKED while one runs. */
+export async function offlineCheck(config: BoxConfig, options: CheckOptions): Promise<CheckReport> {
+  const files: FileSteps = {
+    ...engineFiles(loadAddon().files),
+    finishSegment: () => Promise.reject(new RecorderError("ENGINE_MISUSE", "an offline check finishes no segments")),
+  };
+  const store = await openStore(storeOptions(config, files, silentLogger));
+  try {
+    return await store.check(options);
+  } finally {
+    await store.stop();
+  }
+}
+
+function storeOptions(config: BoxConfig, files: FileSteps, log: Logger) {
+  const { limitBytes, reserveBytes } = config.storage;
+  return {
+    stateDir: config.state.dir,
+    roots: config.storage.roots.map((path) => ({ path, limitBytes, reserveBytes })),
+    serial: config.serial,
+    zone: config.zone,
+    clock: systemClock,
+    log,
+    files,
+  };
+}
+
+/** Starts the addon's threads and one writer per root; `roots` receives their ids in the order of the config. */
+function enginePart(engine: Engine, config: BoxConfig, roots: number[]): Part {
+  return {
+    name: "engine",
+    async start() {
+      engine.start();
+      for (const path of config.storage.roots) roots.push(engine.openRoot(path, { syncMs: SYNC_MS }));
+    },
+    stop: () => engine.stop(),
+  };
+}
+
+const resolveHost: Resolve = async (host) => {
+  if (isIP(host) !== 0) return [host];
+  return (await lookup(host, { all: true })).map(({ address }) => address);
+};
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
