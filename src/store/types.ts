@@ -124,6 +124,7 @@ export interface SegmentStore {
 
 /** What readers ask the store. Answers come from indexes, never from directories or media files. */
 export interface TimelineReader {
+  /** Rows that overlap the range, in ascending order of their start; `limit` leaves out the latest. */
   timeline(query: TimelineQuery): Promise<readonly TimelineRow[]>;
   lease(id: SegmentId): Promise<SegmentLease | null>;
   usage(): Promise<readonly RootUsage[]>;

@@ -1,0 +1,66 @@
+import { z } from "zod";
+import type { RootUsage } from "../store/types.ts";
+import type { ReplyCommand } from "./command.ts";
+
+const input = z.strictObject({});
+
+const rootViewSchema = z.object({
+  root: z.int(),
+  path: z.string(),
+  segmentBytes: z.number(),
+  segments: z.int(),
+  limitBytes: z.number().nullable(),
+  reserveBytes: z.number(),
+  availableBytes: z.number(),
+  totalBytes: z.number(),
+}) satisfies z.ZodType<RootUsage>;
+
+const output = z.object({
+  version: z.string(),
+  serial: z.string(),
+  zone: z.string(),
+  startedUtcMs: z.int(),
+  nowUtcMs: z.int(),
+  cameras: z.int(),
+  streams: z.object({
+    recording: z.int(),
+    buffering: z.int(),
+    connecting: z.int(),
+    waiting: z.int(),
+    stopped: z.int(),
+  }),
+  bitsPerSecond: z.number().describe("of all streams together"),
+  roots: z.array(rootViewSchema),
+  engine: z.record(z.string(), z.number()).describe("counters of the media engine"),
+});
+
+/** The service at a glance. */
+export const status: ReplyCommand<typeof input, typeof output> = {
+  kind: "reply",
+  name: "status",
+  summary: "Show what the service does and how full its disks are",
+  route: { method: "GET", path: "/status", status: 200 },
+  input,
+  output,
+  async run(context) {
+    const [{ document }, roots] = await Promise.all([context.desired.read(), context.timeline.usage()]);
+    const streams = { recording: 0, buffering: 0, connecting: 0, waiting: 0, stopped: 0 };
+    let bitsPerSecond = 0;
+    for (const stream of context.recorder.status()) {
+      streams[stream.state]++;
+      bitsPerSecond += stream.numbers.bitsPerSecond;
+    }
+    return {
+      version: context.version,
+      serial: context.config.serial,
+      zone: context.config.zone,
+      startedUtcMs: context.startedUtcMs,
+      nowUtcMs: context.clock.utcMs(),
+      cameras: document.cameras.length,
+      streams,
+      bitsPerSecond,
+      roots: [...roots],
+      engine: { ...context.recorder.engineNumbers() },
+    };
+  },
+};
