@@ -4,4 +4,5 @@
 
 pub mod fragment;
 pub mod identity;
+pub mod mp4;
 pub mod track;

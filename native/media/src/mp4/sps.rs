@@ -1,0 +1,142 @@
+//! As much of an H.264 sequence parameter set as a sample entry repeats (ITU-T H.264 sections 7.3.2.1.1 and 7.4.2.1.1).
+
+/// Picture size and sample format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sps {
+    /// Luma samples after cropping.
+    pub width: u16,
+    pub height: u16,
+    /// `chroma_format_idc`.
+    pub chroma_format: u8,
+    pub luma_depth_minus_8: u8,
+    pub chroma_depth_minus_8: u8,
+}
+
+/// Whether an SPS of this profile states chroma format and bit depths, which `avcC` then repeats.
+pub(super) fn has_chroma_format(profile: u8) -> bool {
+    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
+}
+
+/// Parses a bare SPS NAL unit; `None` if it makes no sense.
+pub(super) fn parse(unit: &[u8]) -> Option<Sps> {
+    let payload = without_emulation_prevention(unit.get(1..)?);
+    let mut bits = Bits { bytes: &payload, next: 0 };
+    let profile = bits.take(8)? as u8;
+    bits.take(16)?;
+    bits.golomb()?;
+    let (mut chroma_format, mut luma_depth_minus_8, mut chroma_depth_minus_8, mut separate_planes) = (1, 0, 0, false);
+    if has_chroma_format(profile) {
+        chroma_format = bits.golomb().filter(|format| *format <= 3)? as u8;
+        separate_planes = chroma_format == 3 && bits.flag()?;
+        luma_depth_minus_8 = bits.golomb().filter(|depth| *depth <= 6)? as u8;
+        chroma_depth_minus_8 = bits.golomb().filter(|depth| *depth <= 6)? as u8;
+        bits.take(1)?;
+        if bits.flag()? {
+            for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+                if bits.flag()? {
+                    bits.skip_scaling_list(if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+    bits.golomb()?;
+    match bits.golomb()? {
+        0 => {
+            bits.golomb()?;
+        }
+        1 => {
+            bits.take(1)?;
+            bits.golomb()?;
+            bits.golomb()?;
+            for _ in 0..bits.golomb().filter(|cycle| *cycle <= 255)? {
+                bits.golomb()?;
+            }
+        }
+        2 => {}
+        _ => return None,
+    }
+    bits.golomb()?;
+    bits.take(1)?;
+    let width_mbs = bits.golomb()?.checked_add(1)?;
+    let height_map_units = bits.golomb()?.checked_add(1)?;
+    let frame_mbs_only = bits.flag()?;
+    if !frame_mbs_only {
+        bits.take(1)?;
+    }
+    bits.take(1)?;
+    let crop = if bits.flag()? { [bits.golomb()?, bits.golomb()?, bits.golomb()?, bits.golomb()?] } else { [0; 4] };
+
+    let field_factor = if frame_mbs_only { 1 } else { 2 };
+    let (unit_x, unit_y) = match chroma_format {
+        1 if !separate_planes => (2, 2),
+        2 if !separate_planes => (2, 1),
+        _ => (1, 1),
+    };
+    let [left, right, top, bottom] = crop.map(u64::from);
+    let width = (u64::from(width_mbs) * 16).checked_sub((left + right) * unit_x)?;
+    let height = (u64::from(height_map_units) * 16 * field_factor).checked_sub((top + bottom) * unit_y * field_factor)?;
+    let size = |samples: u64| u16::try_from(samples).ok().filter(|samples| *samples > 0);
+    Some(Sps { width: size(width)?, height: size(height)?, chroma_format, luma_depth_minus_8, chroma_depth_minus_8 })
+}
+
+/// The RBSP: without the 3 of each 0 0 3 (ITU-T H.264 section 7.4.1).
+fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
+    let mut zeros = 0;
+    let mut payload = Vec::with_capacity(bytes.len());
+    for &byte in bytes {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        payload.push(byte);
+    }
+    payload
+}
+
+struct Bits<'a> {
+    bytes: &'a [u8],
+    next: usize,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: u32) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..count {
+            let byte = self.bytes.get(self.next / 8)?;
+            value = value << 1 | u32::from(byte >> (7 - self.next % 8) & 1);
+            self.next += 1;
+        }
+        Some(value)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.take(1).map(|bit| bit == 1)
+    }
+
+    /// `ue(v)`, ITU-T H.264 section 9.1.
+    fn golomb(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+            if zeros > 31 {
+                return None;
+            }
+        }
+        Some((1 << zeros) - 1 + self.take(zeros)?)
+    }
+
+    /// ITU-T H.264 section 7.3.2.1.1.1. Only the length matters: it ends early when the next scale comes to 0.
+    fn skip_scaling_list(&mut self, entries: u32) -> Option<()> {
+        let mut last = 8;
+        for _ in 0..entries {
+            let code = i64::from(self.golomb()?);
+            let delta = if code & 1 == 1 { (code + 1) / 2 } else { -code / 2 };
+            last = (last + delta).rem_euclid(256);
+            if last == 0 {
+                break;
+            }
+        }
+        Some(())
+    }
+}
