@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# dist/: everything `easyrms` needs to run on this machine, movable as one folder.
+
+build_dist() {
+  need_build_tools
+  mkdir -p dist
+  build_addon
+  node_modules/.bin/bun packaging/build/bundle.ts dist
+  # Under a temporary name first: a process that runs from dist/ keeps the file it has mapped.
+  place node_modules/sqlite3/build/Release/node_sqlite3.node dist/node_sqlite3.node
+  place "$(readlink -f node_modules/.bin/bun)" dist/bun
+  place packaging/build/launcher.sh dist/easyrms
+  say "built dist/easyrms $(dist/easyrms --version)"
+}
+
+build_addon() {
+  local target=${CARGO_TARGET_DIR:-$PWD/native/target}
+  (cd native && cargo build --release --locked --quiet --package easyrms-addon)
+  place "$target/release/libeasyrms_addon.so" dist/easyrms.node
+}
+
+# place FROM TO: replaces TO at once; nothing to do where both already hold the same bytes.
+place() {
+  if [[ $1 -ef $2 ]] || cmp --silent "$1" "$2"; then
+    return
+  fi
+  cp --reflink=auto "$1" "$2.new"
+  chmod 755 "$2.new"
+  mv "$2.new" "$2"
+}
