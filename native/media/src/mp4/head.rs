@@ -69,11 +69,11 @@ fn expect_box(reader: &mut Reader<'_>, kind: [u8; 4], offset: usize) -> Result<O
 fn parse(header: &[u8], ftyp_bytes: usize) -> Result<Head, Mp4Error> {
     let moov = header.get(ftyp_bytes + BOX_HEADER_BYTES..).unwrap_or_default();
     let identity = uuid_child(moov, &identity::IDENTITY_UUID).ok_or(Mp4Error::Foreign { what: "has no identity" })?;
-    let (identity, stored_crc64) = identity::parse(identity)?;
-    let (checked, _) = header.split_at(header.len().saturating_sub(8));
-    if crc64(checked) != stored_crc64 {
+    let stored_crc64 = stored_crc64(header);
+    if crc64(header.get(..header.len().saturating_sub(8)).unwrap_or_default()) != stored_crc64 {
         return Err(Mp4Error::Damaged { offset: 0, what: "header does not match its checksum" });
     }
+    let identity = identity::parse(identity)?;
     let tracks: Option<Vec<_>> = children(moov).filter(|(kind, _)| kind == b"trak").map(|(_, trak)| parse_trak(trak)).collect();
     let tracks = tracks.ok_or(Mp4Error::Foreign { what: "has a track of an unknown kind" })?;
     if tracks.is_empty() || tracks.len() > MAX_TRACKS {

@@ -46,8 +46,8 @@ pub(super) fn write(out: &mut Vec<u8>, identity: &Identity) {
     });
 }
 
-/// Parses the body behind the user type; gives the identity and the stored checksum of the header.
-pub(super) fn parse(body: &[u8]) -> Result<(Identity, u64), Mp4Error> {
+/// Parses the body behind the user type. It ends with the checksum of the header, which the reader of that checks.
+pub(super) fn parse(body: &[u8]) -> Result<Identity, Mp4Error> {
     let mut reader = Reader::new(body);
     let (version, flags) = reader.version_and_flags().ok_or(Mp4Error::Foreign { what: "identity is too short" })?;
     if version != VERSION {
@@ -56,7 +56,7 @@ pub(super) fn parse(body: &[u8]) -> Result<(Identity, u64), Mp4Error> {
     parse_fields(&mut reader, flags).ok_or(Mp4Error::Foreign { what: "identity holds impossible values" })
 }
 
-fn parse_fields(reader: &mut Reader<'_>, flags: u32) -> Option<(Identity, u64)> {
+fn parse_fields(reader: &mut Reader<'_>, flags: u32) -> Option<Identity> {
     let run = reader.array()?;
     let sequence = reader.u32()?;
     let channel = reader.u32()?;
@@ -72,12 +72,9 @@ fn parse_fields(reader: &mut Reader<'_>, flags: u32) -> Option<(Identity, u64)> 
     reader.skip(1)?;
     let serial = text(reader, serial_bytes)?;
     let zone = text(reader, zone_bytes)?;
-    let header_crc64 = reader.u64()?;
+    reader.skip(8)?;
     let clock = if flags & FLAG_CLOCK_TRUSTED != 0 { ClockTrust::Trusted } else { ClockTrust::Untrusted };
-    reader
-        .remaining()
-        .is_empty()
-        .then_some((Identity { serial, channel, stream, run, sequence, start_mono_ms, start_utc_ms, clock, zone }, header_crc64))
+    reader.remaining().is_empty().then_some(Identity { serial, channel, stream, run, sequence, start_mono_ms, start_utc_ms, clock, zone })
 }
 
 fn text(reader: &mut Reader<'_>, bytes: usize) -> Option<String> {

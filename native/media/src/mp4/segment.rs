@@ -88,7 +88,7 @@ impl SegmentState {
         let bytes = (self.draft.bytes() - offset) as u32;
         let random_access = fragment.random_access;
         self.draft.fragments.push(FragmentEntry { offset, bytes, start_utc_ms: fragment.start_utc_ms, duration_us, random_access });
-        self.draft.duration_us += duration_us;
+        self.draft.duration_us = self.draft.duration_us.saturating_add(duration_us);
         Ok(ranges)
     }
 
