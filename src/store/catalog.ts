@@ -1,0 +1,324 @@
+import type { GapCause, StreamKey, StreamKind } from "../media/types.ts";
+import { updateCoverage } from "./coverage.ts";
+import type { Database, Reader, Transaction } from "./database.ts";
+import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
+import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
+
+/** A row of `segment` with the names behind its keys. `root` is the catalog's own key. */
+export interface StoredSegment extends SegmentId {
+  readonly root: number;
+  readonly camera: string;
+  readonly stream: StreamKind;
+  readonly name: string;
+  readonly state: number;
+  readonly startUtcMs: number;
+  readonly endUtcMs: number;
+  readonly bytes: number;
+  readonly file: string;
+}
+
+export interface StoredStream extends StreamPlace {
+  readonly id: number;
+}
+
+export interface OpenGap {
+  readonly fromUtcMs: number;
+  readonly cause: GapCause;
+}
+
+/** What a finished file says of itself. Hashes are lower-case hex. */
+export interface ClosedSegment {
+  readonly root: number;
+  readonly file: string;
+  readonly startUtcMs: number;
+  readonly endUtcMs: number;
+  readonly bytes: number;
+  readonly crc64: string | null;
+  readonly blake3: string | null;
+}
+
+/** Columns of a `StoredSegment`; the query names `segment AS s`, and joins run and stream. */
+export const SEGMENT_COLUMNS = `run.uuid AS run, s.sequence, s.root_id AS root, stream.camera, stream.kind AS stream, stream.name, s.state,
+  s.start_utc_ms AS startUtcMs, s.end_utc_ms AS endUtcMs, s.bytes, s.file`;
+export const SEGMENT_JOINS = "JOIN run ON run.run_id = s.run_id JOIN stream ON stream.stream_id = s.stream_id";
+const STREAM_COLUMNS = "stream_id AS id, camera, kind AS stream, channel, name";
+
+/** The rows of `catalog.db`. Holds no decision about files; every write is one transaction. */
+export class Catalog {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  get reader(): Reader {
+    return this.#database;
+  }
+
+  /** The catalog's key of each path, in order; new ones are added. */
+  rootIds(paths: readonly string[]): Promise<number[]> {
+    return this.#database.transaction(async (transaction) => {
+      const ids: number[] = [];
+      for (const path of paths) {
+        await transaction.run("INSERT INTO root (path) VALUES (?) ON CONFLICT DO NOTHING", [path]);
+        const row = await transaction.get<{ root_id: number }>("SELECT root_id FROM root WHERE path = ?", [path]);
+        if (row !== undefined) ids.push(row.root_id);
+      }
+      return ids;
+    });
+  }
+
+  totals(): Promise<{ root: number; segments: number; bytes: number }[]> {
+    return this.#database.all("SELECT root_id AS root, segments, bytes FROM root");
+  }
+
+  streams(camera: string | null, stream: StreamKind | null): Promise<StoredStream[]> {
+    const where = "(?1 IS NULL OR camera = ?1) AND (?2 IS NULL OR kind = ?2)";
+    return this.#database.all(`SELECT ${STREAM_COLUMNS} FROM stream WHERE ${where} ORDER BY channel, kind, stream_id`, [camera, stream]);
+  }
+
+  /** Who records under this folder name; the newest if the channel changed hands. */
+  streamByName(name: string): Promise<StoredStream | undefined> {
+    return this.#database.get(`SELECT ${STREAM_COLUMNS} FROM stream WHERE name = ? ORDER BY stream_id DESC LIMIT 1`, [name]);
+  }
+
+  beginRun(run: RunStart): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      const stream = await ensureStream(transaction, run);
+      await transaction.run(
+        `INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET start_utc_ms = excluded.start_utc_ms, start_mono_ms = excluded.start_mono_ms, clock_trusted = excluded.clock_trusted`,
+        [run.run, stream, run.startUtcMs, run.startMonoMs, run.clockTrusted ? 1 : 0],
+      );
+    });
+  }
+
+  /** Ends a run, unless it has ended; one that left no segment leaves no row. Resolves with the stream it belonged to. */
+  endRun(run: string, endUtcMs: number, cause: string): Promise<StoredStream | undefined> {
+    return this.#database.transaction(async (transaction) => {
+      const changed = await transaction.run(
+        "UPDATE run SET end_utc_ms = max(start_utc_ms, ?), end_cause = ? WHERE uuid = ? AND end_utc_ms IS NULL",
+        [endUtcMs, cause, run],
+      );
+      if (changed === 0) return undefined;
+      await transaction.run(
+        `UPDATE stream SET longest_run_ms = max(longest_run_ms, run.end_utc_ms - run.start_utc_ms)
+         FROM run WHERE run.uuid = ? AND stream.stream_id = run.stream_id`,
+        [run],
+      );
+      const stream = await transaction.get<StoredStream>(
+        `SELECT ${STREAM_COLUMNS} FROM stream WHERE stream_id = (SELECT stream_id FROM run WHERE uuid = ?)`,
+        [run],
+      );
+      await dropEmptyRun(transaction, run);
+      return stream;
+    });
+  }
+
+  openSegment(run: RunStart, sequence: number, root: number, file: string, startUtcMs: number): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      const { runId, stream } = await ensureRun(transaction, run);
+      await transaction.run(
+        `INSERT INTO segment (run_id, sequence, stream_id, root_id, state, start_utc_ms, end_utc_ms, bytes, file)
+         VALUES (?1, ?2, ?3, ?4, ${SEGMENT_OPEN}, ?5, ?5, 0, ?6) ON CONFLICT DO NOTHING`,
+        [runId, sequence, stream, root, startUtcMs, file],
+      );
+    });
+  }
+
+  /** Close 6. Adds the row where the open one, or its run, never made it to the disk. */
+  closeSegment(run: RunStart, sequence: number, closed: ClosedSegment): Promise<void> {
+    const { root, file, startUtcMs, endUtcMs, bytes } = closed;
+    const crc64 = closed.crc64 === null ? null : Buffer.from(closed.crc64, "hex");
+    const blake3 = closed.blake3 === null ? null : Buffer.from(closed.blake3, "hex");
+    return this.#database.transaction(async (transaction) => {
+      const { runId, stream } = await ensureRun(transaction, run);
+      await transaction.run(
+        `INSERT INTO segment (run_id, sequence, stream_id, root_id, state, start_utc_ms, end_utc_ms, bytes, file, crc64, blake3)
+         VALUES (?, ?, ?, ?, ${SEGMENT_CLOSED}, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET state = excluded.state, start_utc_ms = excluded.start_utc_ms, end_utc_ms = excluded.end_utc_ms,
+           bytes = excluded.bytes, file = excluded.file, crc64 = excluded.crc64, blake3 = excluded.blake3`,
+        [runId, sequence, stream, root, startUtcMs, endUtcMs, bytes, file, crc64, blake3],
+      );
+      await transaction.run("UPDATE stream SET longest_segment_ms = max(longest_segment_ms, ?) WHERE stream_id = ?", [
+        endUtcMs - startUtcMs,
+        stream,
+      ]);
+      await transaction.run("UPDATE run SET end_utc_ms = max(end_utc_ms, ?) WHERE run_id = ? AND end_utc_ms IS NOT NULL", [
+        endUtcMs,
+        runId,
+      ]);
+      await updateCoverage(transaction, stream, startUtcMs, endUtcMs);
+    });
+  }
+
+  /** Delete 1 and 2. Durable, since the file goes next: a row that came back after a power loss would name nothing. False if there is no closed row. */
+  markDeleting(id: SegmentId): Promise<boolean> {
+    return this.#database.transaction(async (transaction) => {
+      const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
+        `UPDATE segment SET state = ${SEGMENT_DELETING} WHERE state = ${SEGMENT_CLOSED} AND ${BY_ID}
+         RETURNING stream_id, start_utc_ms, end_utc_ms`,
+        [id.run, id.sequence],
+      );
+      if (row === undefined) return false;
+      await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+      return true;
+    }, true);
+  }
+
+  /** Delete 6; also for a row whose file never was. The run goes with its last segment. */
+  dropSegment(id: SegmentId): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      await transaction.run(`DELETE FROM segment WHERE ${BY_ID}`, [id.run, id.sequence]);
+      await dropEmptyRun(transaction, id.run);
+    });
+  }
+
+  segment(id: SegmentId): Promise<StoredSegment | undefined> {
+    return this.#database.get(
+      `SELECT ${SEGMENT_COLUMNS} FROM run JOIN segment AS s USING (run_id) JOIN stream ON stream.stream_id = s.stream_id
+      WHERE run.uuid = ? AND s.sequence = ?`,
+      [id.run, id.sequence],
+    );
+  }
+
+  /** Closed segments of a root, oldest start first. */
+  oldest(root: number, limit: number): Promise<StoredSegment[]> {
+    return this.#database.all(
+      `SELECT ${SEGMENT_COLUMNS} FROM segment AS s ${SEGMENT_JOINS} WHERE s.state = ${SEGMENT_CLOSED} AND s.root_id = ?
+       ORDER BY s.start_utc_ms LIMIT ?`,
+      [root, limit],
+    );
+  }
+
+  /** Segments whose open or delete procedure is not over. */
+  unsettled(): Promise<StoredSegment[]> {
+    return this.#database.all(`SELECT ${SEGMENT_COLUMNS} FROM segment AS s ${SEGMENT_JOINS} WHERE s.state <> ${SEGMENT_CLOSED}`);
+  }
+
+  /** The newest closed segments of a stream, newest first. */
+  newest(stream: number, limit: number): Promise<StoredSegment[]> {
+    return this.#database.all(
+      `SELECT ${SEGMENT_COLUMNS} FROM segment AS s ${SEGMENT_JOINS} WHERE s.stream_id = ? AND s.state = ${SEGMENT_CLOSED}
+       ORDER BY s.start_utc_ms DESC LIMIT ?`,
+      [stream, limit],
+    );
+  }
+
+  /** End of the newest closed media, null if there is none. */
+  async lastEnd(key: StreamKey): Promise<number | null> {
+    const row = await this.#database.get<{ end: number | null }>(
+      `SELECT max(end) AS end FROM (SELECT (SELECT end_utc_ms FROM segment WHERE stream_id = stream.stream_id AND state = ${SEGMENT_CLOSED}
+       ORDER BY start_utc_ms DESC LIMIT 1) AS end FROM stream WHERE camera = ? AND kind = ?)`,
+      [key.camera, key.stream],
+    );
+    return row?.end ?? null;
+  }
+
+  /** Files of a folder name that start in a range of time, in that order of start: what a day folder ought to hold. */
+  filesBetween(name: string, root: number, range: { fromUtcMs: number; toUtcMs: number }): Promise<{ file: string }[]> {
+    return this.#database.all(
+      `SELECT s.file FROM stream CROSS JOIN segment AS s ON s.stream_id = stream.stream_id
+       WHERE stream.name = ? AND s.root_id = ? AND s.start_utc_ms >= ? AND s.start_utc_ms < ? ORDER BY s.start_utc_ms`,
+      [name, root, range.fromUtcMs, range.toUtcMs],
+    );
+  }
+
+  /** Runs that have not ended, with the end of their last closed media (their start if there is none). */
+  runsGoingOn(): Promise<(StoredStream & { run: string; lastUtcMs: number })[]> {
+    return this.#database.all(
+      `SELECT stream.stream_id AS id, camera, kind AS stream, channel, name, run.uuid AS run,
+         ifnull((SELECT max(end_utc_ms) FROM segment WHERE segment.run_id = run.run_id), run.start_utc_ms) AS lastUtcMs
+       FROM run JOIN stream ON stream.stream_id = run.stream_id WHERE run.end_utc_ms IS NULL`,
+    );
+  }
+
+  /** The newest run of a stream that has ended, and whether a gap accounts for the time since. */
+  lastRun(stream: number): Promise<{ endUtcMs: number; cause: string; accounted: number } | undefined> {
+    return this.#database.get(
+      `SELECT end_utc_ms AS endUtcMs, end_cause AS cause,
+         EXISTS (SELECT 1 FROM gap WHERE stream_id = ?1 AND (to_utc_ms IS NULL OR from_utc_ms >= run.end_utc_ms)) AS accounted
+       FROM run WHERE stream_id = ?1 AND end_utc_ms IS NOT NULL ORDER BY start_utc_ms DESC LIMIT 1`,
+      [stream],
+    );
+  }
+
+  openGaps(): Promise<(OpenGap & StreamKey & { name: string })[]> {
+    return this.#database.all(
+      "SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, name FROM gap JOIN stream USING (stream_id) WHERE to_utc_ms IS NULL",
+    );
+  }
+
+  /** Opens a gap; an open one of another cause ends where this one begins. */
+  openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      const stream = await ensureStream(transaction, place);
+      await endGap(transaction, stream, fromUtcMs);
+      await transaction.run("INSERT INTO gap (stream_id, from_utc_ms, cause, detail) VALUES (?, ?, ?, ?)", [
+        stream,
+        fromUtcMs,
+        cause,
+        detail,
+      ]);
+    });
+  }
+
+  closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
+    return this.#database.transaction(async (transaction) => endGap(transaction, await ensureStream(transaction, place), toUtcMs));
+  }
+}
+
+const BY_ID = "run_id = (SELECT run_id FROM run WHERE uuid = ?) AND sequence = ?";
+
+async function ensureStream(transaction: Transaction, place: StreamPlace): Promise<number> {
+  const find = () =>
+    transaction.get<{ stream_id: number }>("SELECT stream_id FROM stream WHERE camera = ? AND kind = ? AND name = ?", [
+      place.camera,
+      place.stream,
+      place.name,
+    ]);
+  const known = await find();
+  if (known !== undefined) return known.stream_id;
+  await transaction.run("INSERT INTO stream (camera, kind, channel, name) VALUES (?, ?, ?, ?)", [
+    place.camera,
+    place.stream,
+    place.channel,
+    place.name,
+  ]);
+  return (await find())?.stream_id ?? 0;
+}
+
+async function ensureRun(transaction: Transaction, run: RunStart): Promise<{ runId: number; stream: number }> {
+  const find = () =>
+    transaction.get<{ runId: number; stream: number }>("SELECT run_id AS runId, stream_id AS stream FROM run WHERE uuid = ?", [run.run]);
+  const known = await find();
+  if (known !== undefined) return known;
+  const stream = await ensureStream(transaction, run);
+  await transaction.run("INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted) VALUES (?, ?, ?, ?, ?)", [
+    run.run,
+    stream,
+    run.startUtcMs,
+    run.startMonoMs,
+    run.clockTrusted ? 1 : 0,
+  ]);
+  return (await find()) ?? { runId: 0, stream };
+}
+
+/** A run that ended goes with its last segment, so that the table grows no longer than what is kept. */
+async function dropEmptyRun(transaction: Transaction, run: string): Promise<void> {
+  await transaction.run(
+    "DELETE FROM run WHERE uuid = ? AND end_utc_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM segment WHERE segment.run_id = run.run_id)",
+    [run],
+  );
+}
+
+/** Ends the open gap of a stream. One that would not have lasted leaves no row: a gap that was called off, or a clock that stepped back. */
+async function endGap(transaction: Transaction, stream: number, toUtcMs: number): Promise<void> {
+  await transaction.run("DELETE FROM gap WHERE stream_id = ? AND to_utc_ms IS NULL AND from_utc_ms >= ?", [stream, toUtcMs]);
+  const row = await transaction.get<{ length: number }>(
+    "UPDATE gap SET to_utc_ms = ?2 WHERE stream_id = ?1 AND to_utc_ms IS NULL RETURNING to_utc_ms - from_utc_ms AS length",
+    [stream, toUtcMs],
+  );
+  if (row === undefined) return;
+  await transaction.run("UPDATE stream SET longest_gap_ms = max(longest_gap_ms, ?) WHERE stream_id = ?", [row.length, stream]);
+}

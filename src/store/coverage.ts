@@ -1,0 +1,60 @@
+import type { Transaction } from "./database.ts";
+import { SEGMENT_CLOSED } from "./schema.ts";
+
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+/** A segment is cut at midnight, so one that spans more is a clock fault; its first days are counted. */
+const MAX_HOURS = 48;
+
+interface Span {
+  readonly start_utc_ms: number;
+  readonly end_utc_ms: number;
+  readonly bytes: number;
+}
+
+/** Which minutes of an hour the spans touch, and their bytes shared out by time. */
+export function coverHour(hour: number, spans: readonly Span[]): { readonly minutes: Uint8Array; readonly bytes: number } {
+  const minutes = new Uint8Array(8);
+  const begin = hour * HOUR_MS;
+  let bytes = 0;
+  for (const span of spans) {
+    const from = Math.max(span.start_utc_ms, begin);
+    const to = Math.min(span.end_utc_ms, begin + HOUR_MS);
+    if (to <= from) continue;
+    bytes += (span.bytes * (to - from)) / (span.end_utc_ms - span.start_utc_ms);
+    const last = Math.floor((to - 1 - begin) / MINUTE_MS);
+    for (let minute = Math.floor((from - begin) / MINUTE_MS); minute <= last; minute += 1) {
+      minutes[minute >> 3] = (minutes[minute >> 3] ?? 0) | (1 << (minute & 7));
+    }
+  }
+  return { minutes, bytes: Math.round(bytes) };
+}
+
+/**
+ * Brings `coverage_hour` up to date for the hours of one segment, from the closed segments there are: after a close, and after a mark for
+ * deletion, whose minutes become `removed`. Computed afresh each time, so that doing it twice changes nothing.
+ */
+export async function updateCoverage(transaction: Transaction, stream: number, fromUtcMs: number, toUtcMs: number): Promise<void> {
+  const first = Math.floor(fromUtcMs / HOUR_MS);
+  const last = Math.min(Math.floor(Math.max(fromUtcMs, toUtcMs - 1) / HOUR_MS), first + MAX_HOURS - 1);
+  for (let hour = first; hour <= last; hour += 1) await updateHour(transaction, stream, hour);
+}
+
+async function updateHour(transaction: Transaction, stream: number, hour: number): Promise<void> {
+  const spans = await transaction.all<Span>(
+    `SELECT start_utc_ms, end_utc_ms, bytes FROM segment WHERE stream_id = ?1 AND state = ${SEGMENT_CLOSED} AND start_utc_ms < ?3 AND end_utc_ms > ?2
+     AND start_utc_ms >= ?2 - (SELECT longest_segment_ms FROM stream WHERE stream_id = ?1)`,
+    [stream, hour * HOUR_MS, (hour + 1) * HOUR_MS],
+  );
+  const before = await transaction.get<{ minutes: Uint8Array; removed: Uint8Array }>(
+    "SELECT minutes, removed FROM coverage_hour WHERE stream_id = ? AND hour = ?",
+    [stream, hour],
+  );
+  const { minutes, bytes } = coverHour(hour, spans);
+  const removed = minutes.map((now, index) => ((before?.removed[index] ?? 0) | (before?.minutes[index] ?? 0)) & ~now);
+  await transaction.run(
+    `INSERT INTO coverage_hour (stream_id, hour, minutes, removed, bytes) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET minutes = excluded.minutes, removed = excluded.removed, bytes = excluded.bytes`,
+    [stream, hour, Buffer.from(minutes), Buffer.from(removed), bytes],
+  );
+}

@@ -1,0 +1,90 @@
+import { readFile } from "node:fs/promises";
+import type { GapCause, StreamKey } from "../media/types.ts";
+
+/** Why a segment was deleted. */
+export type DeletionRule = "limit" | "reserve" | "age" | "command";
+
+/** A fact that no segment holds. `atUtcMs` is when it happened, not when it was written. */
+export type JournalFact = { readonly atUtcMs: number } & (
+  | { readonly fact: "run-started"; readonly run: string; readonly startMonoMs: number; readonly clockTrusted: boolean }
+  | { readonly fact: "run-ended"; readonly run: string; readonly cause: string }
+  | { readonly fact: "gap-opened"; readonly cause: GapCause; readonly detail: string | null }
+  /** `fromUtcMs` and `cause` repeat what its opening said, so that the line stands alone. */
+  | { readonly fact: "gap-closed"; readonly fromUtcMs: number; readonly cause: GapCause }
+  | {
+      readonly fact: "segment-deleted";
+      readonly rule: DeletionRule;
+      readonly run: string;
+      readonly sequence: number;
+      readonly fromUtcMs: number;
+      readonly toUtcMs: number;
+      readonly bytes: number;
+    }
+);
+
+/** A line as it is read back. */
+export type JournalLine = StreamKey & JournalFact;
+
+export interface JournalContent {
+  readonly lines: readonly JournalLine[];
+  /** Lines that are not ours or not whole; a last one cut by a power loss is expected. */
+  readonly unreadable: number;
+}
+
+const FORMAT = 1;
+export const MAX_LINE_BYTES = 2048;
+/** Text inside a fact, in UTF-16 units: even escaped six-fold it stays inside a line. */
+export const MAX_DETAIL = 200;
+/** A day of one stream with a change each second would stay below this. */
+const MAX_JOURNAL_BYTES = 32 * 1024 * 1024;
+
+const FACTS: ReadonlySet<unknown> = new Set(["run-started", "run-ended", "gap-opened", "gap-closed", "segment-deleted"]);
+
+/** One line, with its end. The camera is named, since a folder tells serial and channel only. */
+export function journalLine(key: StreamKey, fact: JournalFact): string {
+  return `${JSON.stringify({ v: FORMAT, camera: key.camera, stream: key.stream, ...fact })}\n`;
+}
+
+/** A sentence as long as facts and rows may hold it. */
+export function boundedDetail(detail: string | null): string | null {
+  return detail === null || detail.length <= MAX_DETAIL ? detail : `${detail.slice(0, MAX_DETAIL - 1)}…`;
+}
+
+/** Reads what a journal holds; an absent one is empty. What a crash left of the last line is counted, not an error. */
+export async function readJournal(path: string): Promise<JournalContent> {
+  let text: string;
+  try {
+    const bytes = await readFile(path);
+    text = bytes.subarray(0, MAX_JOURNAL_BYTES).toString("utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { lines: [], unreadable: 0 };
+    throw error;
+  }
+  return parseJournal(text);
+}
+
+export function parseJournal(text: string): JournalContent {
+  const lines: JournalLine[] = [];
+  let unreadable = 0;
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    const fact = line.length > MAX_LINE_BYTES ? null : parseLine(line);
+    if (fact === null) unreadable += 1;
+    else lines.push(fact);
+  }
+  return { lines, unreadable };
+}
+
+function parseLine(line: string): JournalLine | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== "object" || value === null) return null;
+    const fields = value as Record<string, unknown>;
+    const ours = fields["v"] === FORMAT && FACTS.has(fields["fact"]) && Number.isSafeInteger(fields["atUtcMs"]);
+    if (!ours || typeof fields["camera"] !== "string" || (fields["stream"] !== "main" && fields["stream"] !== "sub")) return null;
+    const { v: _, ...fact } = fields;
+    return fact as unknown as JournalLine;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,307 @@
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { toRecorderError } from "../base/errors.ts";
+import type { SegmentHead } from "../engine/types.ts";
+import type { GapCause } from "../media/types.ts";
+import type { StoredSegment } from "./catalog.ts";
+import { exists, type Root, type StoreContext, sizeOf, writeJournal } from "./context.ts";
+import { eachOf } from "./lanes.ts";
+import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName } from "./paths.ts";
+import { finishDelete, list } from "./removal.ts";
+import { SEGMENT_DELETING } from "./schema.ts";
+import type { StreamPlace } from "./types.ts";
+
+/** Files worked on at a time. */
+const WIDTH = 4;
+/** Closed files per folder name that the catalog may have lost to a power failure; more means a lost catalog, which `reindex` rebuilds. */
+const MAX_ADOPTED = 256;
+/** Newest segments of each stream that are compared with their files. */
+const VERIFIED = 8;
+
+/** What start did, for the log. */
+export interface RecoveryReport {
+  deleted: number;
+  recovered: number;
+  emptied: number;
+  adopted: number;
+  missing: number;
+  runsEnded: number;
+}
+
+export interface RecoveryOptions {
+  readonly context: StoreContext;
+  readonly signal: AbortSignal;
+  /** Why the previous process ended. */
+  readonly cause: GapCause;
+  /** Who records on a channel of this box, for files whose stream the catalog does not know; null if nobody. */
+  readonly cameraOf: (channel: number) => string | null;
+}
+
+/** Start 3 to 7 of README.md. Reads the newest day folders only. A file that cannot be saved is logged and stays where it is. */
+export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
+  const report: RecoveryReport = { deleted: 0, recovered: 0, emptied: 0, adopted: 0, missing: 0, runsEnded: 0 };
+  const recovery = new Recovery(options, report);
+  await recovery.finishUnsettled();
+  for (const root of options.context.roots) await recovery.finishRoot(root);
+  await recovery.dropVanished();
+  await recovery.verifyNewest();
+  await recovery.accountForDowntime();
+  return report;
+}
+
+class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #context: StoreContext;
+  readonly #report: RecoveryReport;
+
+  constructor(options: RecoveryOptions, report: RecoveryReport) {
+    this.#options = options;
+    this.#context = options.context;
+    this.#report = report;
+  }
+
+  /** Start 3 (deletions) and, for files the catalog knows as open, start 4. */
+  async finishUnsettled(): Promise<void> {
+    const unsettled = await this.#context.catalog.unsettled();
+    await eachOf(unsettled, WIDTH, async (segment) => {
+      const root = this.#root(segment);
+      if (root === null) return;
+      const path = join(root.path, segment.name, segment.file);
+      await this.#attempt(path, async () => {
+        if (segment.state === SEGMENT_DELETING) {
+          await finishDelete(this.#context, root, segment);
+          this.#report.deleted += 1;
+        } else if (await exists(path)) {
+          await this.#save(root, segment.name, segment.file);
+        }
+      });
+    });
+  }
+
+  /** Start 4 and 5 on one root: what the newest day folders hold and the catalog does not. */
+  async finishRoot(root: Root): Promise<void> {
+    for (const name of await list(root.path)) {
+      if (parseStreamName(name) === null) continue;
+      await this.#attempt(join(root.path, name), () => this.#finishName(root, name));
+    }
+  }
+
+  async #finishName(root: Root, name: string): Promise<void> {
+    const newest = await this.#newestFile(root, name);
+    const days = (await list(join(root.path, name))).filter(isDay).sort();
+    // Without a row to go by, the newest day: a first one lost, or a whole catalog, which is reindex's work.
+    const from = newest === null ? (days.at(-1) ?? "") : dirname(newest);
+    const lost: string[] = [];
+    for (const day of days.filter((candidate) => candidate >= from)) {
+      for (const entry of (await list(join(root.path, name, day))).sort()) {
+        const file = `${day}/${entry}`;
+        if (entry.endsWith(OPEN_SUFFIX)) {
+          if (parseOpenName(entry) !== null) await this.#attempt(join(root.path, name, file), () => this.#save(root, name, file));
+        } else if (parseSegmentFile(file) !== null && (newest === null || file > newest)) {
+          lost.push(file);
+        }
+      }
+    }
+    if (lost.length > MAX_ADOPTED) {
+      this.#context.log.error("recovery.not-indexed", { root: root.path, name, files: lost.length - MAX_ADOPTED });
+    }
+    await eachOf(lost.slice(-MAX_ADOPTED), WIDTH, (file) =>
+      this.#attempt(join(root.path, name, file), () => this.#adopt(root, name, file)),
+    );
+  }
+
+  /** Start 4: an open file is trimmed and sealed, named and entered; without a whole fragment it is removed. */
+  async #save(root: Root, name: string, file: string): Promise<void> {
+    const saved = await saveOpenFile(this.#context, root, name, file, (head) => this.#placeOf(name, head));
+    if (saved) this.#report.recovered += 1;
+    else this.#report.emptied += 1;
+  }
+
+  /** Start 5: a sealed file whose row was lost with the last commits. */
+  async #adopt(root: Root, name: string, file: string): Promise<void> {
+    const { catalog, files, log } = this.#context;
+    const path = join(root.path, name, file);
+    const head = await files.readSegment(path);
+    const known = await catalog.segment(head);
+    if (known !== undefined && known.file === file) return;
+    if (known !== undefined && (await exists(join(root.path, known.name, known.file)))) {
+      log.error("recovery.duplicate", { path, run: head.run, sequence: head.sequence, known: known.file });
+      return;
+    }
+    if (!head.sealed) {
+      log.error("recovery.unsealed", { path });
+      return;
+    }
+    const place = await this.#placeOf(name, head);
+    if (place === null) return;
+    await enter(this.#context, root, place, head, file, head.startUtcMs + (head.durationMs ?? 0));
+    this.#report.adopted += 1;
+  }
+
+  /** Start 5, the other way: open rows whose file is nowhere. What they held was never reported durable. */
+  async dropVanished(): Promise<void> {
+    for (const segment of await this.#context.catalog.unsettled()) {
+      const root = this.#root(segment);
+      if (root === null || segment.state === SEGMENT_DELETING) continue;
+      const path = join(root.path, segment.name, segment.file);
+      await this.#attempt(path, async () => {
+        if (await exists(path)) return;
+        await this.#context.catalog.dropSegment(segment);
+        this.#report.missing += 1;
+      });
+    }
+  }
+
+  /** Start 6: the newest closed segments of each stream have their files, with the size they were sealed with. */
+  async verifyNewest(): Promise<void> {
+    const { catalog, log } = this.#context;
+    await eachOf(await catalog.streams(null, null), WIDTH, async (stream) => {
+      const newest = await catalog.newest(stream.id, VERIFIED);
+      const run = newest[0]?.run;
+      for (const segment of newest.filter((candidate) => candidate.run === run)) {
+        const root = this.#root(segment);
+        if (root === null) continue;
+        const path = join(root.path, segment.name, segment.file);
+        await this.#attempt(path, async () => {
+          const bytes = await sizeOf(path);
+          if (bytes === segment.bytes) return;
+          log.error(bytes === null ? "recovery.file-missing" : "recovery.wrong-size", { path, bytes, expected: segment.bytes });
+          if (bytes !== null) return;
+          await catalog.dropSegment(segment);
+          this.#report.missing += 1;
+        });
+      }
+    });
+  }
+
+  /** Start 7: runs the last process left open have ended, and the time since has a cause. */
+  async accountForDowntime(): Promise<void> {
+    const { catalog, roots } = this.#context;
+    const { cause } = this.#options;
+    const root = roots[0];
+    for (const run of await catalog.runsGoingOn()) {
+      await catalog.endRun(run.run, run.lastUtcMs, cause);
+      if (root !== undefined)
+        await writeJournal(this.#context, root, run.name, run, { fact: "run-ended", atUtcMs: run.lastUtcMs, run: run.run, cause });
+      this.#report.runsEnded += 1;
+    }
+    for (const stream of await catalog.streams(null, null)) {
+      const last = await catalog.lastRun(stream.id);
+      if (last === undefined || last.accounted !== 0 || (last.cause !== cause && last.cause !== "process-down")) continue;
+      const known = last.cause === cause ? cause : "process-down";
+      await catalog.openGap(stream, last.endUtcMs, known, null);
+      if (root === undefined) continue;
+      await writeJournal(this.#context, root, stream.name, stream, {
+        fact: "gap-opened",
+        atUtcMs: last.endUtcMs,
+        cause: known,
+        detail: null,
+      });
+    }
+  }
+
+  /** The newest closed file of a folder name by the catalog, null if it knows none. */
+  async #newestFile(root: Root, name: string): Promise<string | null> {
+    const { catalog } = this.#context;
+    let newest: StoredSegment | null = null;
+    for (const stream of await catalog.streams(null, null)) {
+      if (stream.name !== name) continue;
+      const candidate = (await catalog.newest(stream.id, VERIFIED)).find((segment) => segment.root === root.id);
+      if (candidate !== undefined && (newest === null || candidate.startUtcMs > newest.startUtcMs)) newest = candidate;
+    }
+    return newest?.file ?? null;
+  }
+
+  async #placeOf(name: string, head: SegmentHead): Promise<StreamPlace | null> {
+    const parsed = parseStreamName(name);
+    const known = await this.#context.catalog.streamByName(name);
+    if (known !== undefined) return known;
+    const camera = parsed?.serial === this.#context.serial ? this.#options.cameraOf(head.channel) : null;
+    if (camera !== null && parsed !== null) return { camera, stream: parsed.stream, channel: parsed.channel, name };
+    this.#context.log.warn("recovery.foreign", { name, channel: head.channel, serial: head.serial });
+    return null;
+  }
+
+  #root(segment: StoredSegment): Root | null {
+    return this.#context.roots.find((root) => root.id === segment.root) ?? null;
+  }
+
+  /** One damaged file or folder must not keep the others from being recovered. */
+  async #attempt(path: string, work: () => Promise<void>): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    try {
+      await work();
+    } catch (error) {
+      this.#options.signal.throwIfAborted();
+      this.#context.log.error("recovery.failed", { path, error: toRecorderError(error) });
+    }
+  }
+}
+
+/**
+ * Start 4, also used for a file the writer gave up: trims to the last whole fragment and seals, then goes on as Close 4 to 6.
+ * False if the file held no whole fragment and was removed.
+ */
+export async function saveOpenFile(
+  context: StoreContext,
+  root: Root,
+  name: string,
+  file: string,
+  placeOf: (head: SegmentHead) => Promise<StreamPlace | null>,
+): Promise<boolean> {
+  const { files, catalog, names } = context;
+  const path = join(root.path, name, file);
+  const scan = await files.recoverSegment(path);
+  const last = scan.fragments.at(-1);
+  const { head } = scan;
+  if (head === null || last === undefined) {
+    const id = parseOpenName(file.slice(file.indexOf("/") + 1));
+    await files.removeDurable(path, true);
+    if (id !== null) await catalog.dropSegment(id);
+    return false;
+  }
+  const place = await placeOf(head);
+  if (place === null) return false;
+  const final = await names.hold(root, name, head.startUtcMs, scan.durationMs);
+  try {
+    await files.renameDurable(path, join(root.path, name, final.file));
+    const sealed = await files.readSegment(join(root.path, name, final.file));
+    await enter(context, root, place, sealed, final.file, last.startUtcMs + last.durationMs);
+  } finally {
+    final.release();
+  }
+  return true;
+}
+
+/** Close 6 for a file that is finished: its row, from what the file says. */
+async function enter(
+  context: StoreContext,
+  root: Root,
+  place: StreamPlace,
+  head: SegmentHead,
+  file: string,
+  endUtcMs: number,
+): Promise<void> {
+  const { camera, stream, channel, name } = place;
+  const { run, sequence, startUtcMs, startMonoMs, clockTrusted, crc64, blake3 } = head;
+  const bytes = (await sizeOf(join(root.path, name, file))) ?? head.bytes;
+  await context.catalog.closeSegment({ camera, stream, channel, name, run, startUtcMs, startMonoMs, clockTrusted }, sequence, {
+    root: root.id,
+    file,
+    startUtcMs,
+    endUtcMs: Math.round(endUtcMs),
+    bytes,
+    crc64,
+    blake3,
+  });
+}
+
+/** Why the last process is not running any more, from the boot it ran in. */
+export function endOfLastProcess(lastBootId: string | null, bootId: string): GapCause {
+  if (lastBootId === null) return "unknown";
+  return lastBootId === bootId ? "process-down" : "power-lost";
+}
+
+export async function readBootId(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+}

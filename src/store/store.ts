@@ -1,0 +1,364 @@
+import { chmod, mkdir, open } from "node:fs/promises";
+import { join, relative, resolve, sep } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { RecorderError, toRecorderError } from "../base/errors.ts";
+import type { Part } from "../base/lifecycle.ts";
+import type { Logger } from "../base/log.ts";
+import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
+import { type GapCause, type StreamKey, streamKeyText } from "../media/types.ts";
+import { Catalog, type OpenGap } from "./catalog.ts";
+import { type CheckOptions, checkStore } from "./check.ts";
+import { FinalNames, type Root, type StoreContext, writeJournal } from "./context.ts";
+import { Database } from "./database.ts";
+import { boundedDetail, type DeletionRule } from "./journal.ts";
+import { Lanes } from "./lanes.ts";
+import { Leases, segmentKey } from "./leases.ts";
+import { type FolderLock, lockFolder } from "./lock.ts";
+import { OpenSegments } from "./open-segments.ts";
+import { openFile, parseStreamName, SiteZone } from "./paths.ts";
+import { endOfLastProcess, readBootId, recover, saveOpenFile } from "./recovery.ts";
+import { deleteSegment } from "./removal.ts";
+import { CATALOG_MIGRATIONS, SEGMENT_CLOSED, STATE_MIGRATIONS } from "./schema.ts";
+import { StateStore } from "./state.ts";
+import { queryTimeline, segmentRow } from "./timeline.ts";
+import type {
+  CheckReport,
+  FileSteps,
+  RootUsage,
+  RunStart,
+  SegmentId,
+  SegmentLease,
+  SegmentPlan,
+  SegmentRemoval,
+  SegmentRow,
+  SegmentStore,
+  StreamPlace,
+  TimelineQuery,
+  TimelineReader,
+  TimelineRow,
+} from "./types.ts";
+
+export interface StoreOptions {
+  /** Where both databases live. Created, closed to others. */
+  readonly stateDir: string;
+  /** Recording roots, absolute. Created if absent. */
+  readonly roots: readonly { readonly path: string; readonly limitBytes: number | null; readonly reserveBytes: number }[];
+  readonly serial: string;
+  /** IANA zone of the site. */
+  readonly zone: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly files: FileSteps;
+}
+
+/** Bytes that readers may keep from retention, where no limit of a root says what is reasonable. */
+const MAX_LEASED_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * Locks the folders and opens the databases (Start 1 and 2); `start` recovers. Without `start` only `check` and reading make sense.
+ * @throws RecorderError ROOT_LOCKED while another process works on the state directory or a root.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const locks: FolderLock[] = [];
+  const databases: Database[] = [];
+  try {
+    await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+    for (const { path } of options.roots) await mkdir(path, { recursive: true });
+    for (const folder of [options.stateDir, ...options.roots.map(({ path }) => path)]) locks.push(await lockFolder(folder));
+    const state = await openDatabase(join(options.stateDir, "state.db"), "FULL");
+    databases.push(state);
+    const catalogDatabase = await openDatabase(join(options.stateDir, "catalog.db"), "NORMAL");
+    databases.push(catalogDatabase);
+    const catalog = new Catalog(catalogDatabase);
+    const ids = await catalog.rootIds(options.roots.map(({ path }) => path));
+    const roots = options.roots.map((root, index) => ({ ...root, index, id: ids[index] ?? 0 }));
+    const zone = new SiteZone(options.zone);
+    const context: StoreContext = { ...options, roots, catalog, zone, names: new FinalNames(zone, catalog) };
+    return new Store(context, new StateStore(state, options.clock), async () => {
+      for (const database of databases) await database.close();
+      for (const lock of locks) await lock.release();
+    });
+  } catch (error) {
+    for (const database of databases) await database.close();
+    for (const lock of locks) await lock.release();
+    throw error;
+  }
+}
+
+/** Files, catalog, journal and state behind the interfaces of types.ts. Procedures and their steps are numbered in README.md. */
+export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval, DesiredStore {
+  readonly name = "store";
+  readonly #context: StoreContext;
+  readonly #state: StateStore;
+  readonly #release: () => Promise<void>;
+  readonly #open: OpenSegments;
+  readonly #leases: Leases;
+  readonly #gaps = new Map<string, OpenGap>();
+  readonly #deleting = new Set<string>();
+  /** Steps of one stream, or of one segment, that must not overtake each other. */
+  readonly #lanes = new Lanes();
+  readonly #rootOf = new Map<string, number>();
+  #stopped = false;
+
+  constructor(context: StoreContext, state: StateStore, release: () => Promise<void>) {
+    this.#context = context;
+    this.#state = state;
+    this.#release = release;
+    this.#open = new OpenSegments(context.roots, context.clock);
+    const limits = context.roots.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
+    this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
+  }
+
+  /** Start 3 to 8. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#context;
+    const beganMonoMs = clock.monoMs();
+    const bootId = await readBootId();
+    const cause = endOfLastProcess(await this.#state.lastBootId(), bootId);
+    const { document } = await this.#state.read();
+    const cameras = new Map(document.cameras.map((camera) => [camera.channel, camera.id]));
+    const report = await recover({ context: this.#context, signal, cause, cameraOf: (channel) => cameras.get(channel) ?? null });
+    for (const gap of await this.#context.catalog.openGaps()) this.#gaps.set(streamKeyText(gap), gap);
+    await this.#state.setBootId(bootId);
+    log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
+  }
+
+  /** Waits for what is under way, closes the databases, lets go of the folders. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#leases.clear();
+    await this.#lanes.idle();
+    await this.#release();
+  }
+
+  // DesiredStore
+
+  read(): Promise<{ readonly document: DesiredState; readonly passwords: ReadonlyMap<string, string> }> {
+    return this.#state.read();
+  }
+
+  write(cameras: readonly DesiredCamera[], passwords: ReadonlyMap<string, string | null>, expectedRevision: number): Promise<number> {
+    return this.#state.write(cameras, passwords, expectedRevision);
+  }
+
+  // SegmentStore
+
+  /** Open 1. */
+  planSegment(place: StreamPlace, id: SegmentId): SegmentPlan {
+    assertName(place);
+    const { clock, zone } = this.#context;
+    const root = this.#chooseRoot(place);
+    const now = clock.utcMs();
+    const path = join(root.path, place.name, openFile(zone.day(now), id.run, id.sequence));
+    return { root: root.index, path, midnightsUtcMs: zone.midnightsAfter(now) };
+  }
+
+  beginRun(run: RunStart): Promise<void> {
+    assertName(run);
+    return this.#lanes.run(streamKeyText(run), async () => {
+      const { startUtcMs, startMonoMs, clockTrusted } = run;
+      await this.#journal(run, { fact: "run-started", atUtcMs: startUtcMs, run: run.run, startMonoMs, clockTrusted });
+      await this.#context.catalog.beginRun(run);
+    });
+  }
+
+  async endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
+    this.#open.forgetRun(run);
+    const stream = await this.#context.catalog.endRun(run, endUtcMs, cause);
+    if (stream !== undefined) await this.#journal(stream, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
+  }
+
+  /** Open 3. */
+  async segmentOpened(
+    place: StreamPlace,
+    id: SegmentId,
+    opened: { root: number; path: string; startUtcMs: number; startMonoMs: number },
+  ): Promise<void> {
+    const { root, file } = this.#locate(place, opened.root, opened.path);
+    this.#open.add(id, { root, file, startUtcMs: opened.startUtcMs, startMonoMs: opened.startMonoMs });
+    await this.#context.catalog.openSegment(this.#runOf(place, id, opened), id.sequence, root.id, file, opened.startUtcMs);
+  }
+
+  /** Close 1 to 6. On failure the file is saved as start would do it, as far as the disk lets that happen. */
+  closeSegment(place: StreamPlace, id: SegmentId, ended: { startUtcMs: number; endUtcMs: number; durationMs: number }): Promise<void> {
+    return this.#lanes.run(segmentKey(id), async () => {
+      const { catalog, files, names } = this.#context;
+      const open = this.#open.get(id);
+      if (open === null) throw new RecorderError("NOT_FOUND", `segment ${segmentKey(id)} is not open`, { ...id });
+      const final = await names.hold(open.root, place.name, ended.startUtcMs, ended.durationMs);
+      try {
+        const sealed = await files.finishSegment(open.root.index, id, join(open.root.path, place.name, final.file));
+        const { startUtcMs, endUtcMs } = ended;
+        const run = this.#runOf(place, id, { startUtcMs, startMonoMs: open.startMonoMs });
+        await catalog.closeSegment(run, id.sequence, { root: open.root.id, file: final.file, startUtcMs, endUtcMs, ...sealed });
+        this.#open.delete(id);
+      } finally {
+        final.release();
+      }
+    });
+  }
+
+  /** Start 4 on a file whose writer gave it up. If the disk refuses that too, it is left to the next start. */
+  segmentFailed(place: StreamPlace, id: SegmentId): Promise<void> {
+    return this.#lanes.run(segmentKey(id), async () => {
+      const open = this.#open.get(id);
+      if (open === null) return;
+      this.#open.delete(id);
+      try {
+        await saveOpenFile(this.#context, open.root, place.name, open.file, async () => place);
+      } catch (error) {
+        this.#context.log.error("segment.not-saved", { ...id, file: open.file, error: toRecorderError(error) });
+      }
+    });
+  }
+
+  openSegmentProgress(id: SegmentId, bytes: number, endUtcMs: number): void {
+    this.#open.progress(id, bytes, endUtcMs);
+  }
+
+  openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
+    assertName(place);
+    const key = streamKeyText(place);
+    return this.#lanes.run(key, async () => {
+      const before = this.#gaps.get(key);
+      if (before?.cause === cause) return;
+      const sentence = boundedDetail(detail);
+      if (before !== undefined) {
+        await this.#journal(place, { fact: "gap-closed", atUtcMs: fromUtcMs, fromUtcMs: before.fromUtcMs, cause: before.cause });
+      }
+      await this.#journal(place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
+      await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
+      this.#gaps.set(key, { fromUtcMs, cause });
+    });
+  }
+
+  closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
+    const key = streamKeyText(place);
+    return this.#lanes.run(key, async () => {
+      const before = this.#gaps.get(key);
+      if (before === undefined) return;
+      await this.#journal(place, { fact: "gap-closed", atUtcMs: toUtcMs, fromUtcMs: before.fromUtcMs, cause: before.cause });
+      await this.#context.catalog.closeGap(place, toUtcMs);
+      this.#gaps.delete(key);
+    });
+  }
+
+  async lastRecordedUtcMs(key: StreamKey): Promise<number | null> {
+    return this.#context.catalog.lastEnd(key);
+  }
+
+  // TimelineReader
+
+  timeline(query: TimelineQuery): Promise<readonly TimelineRow[]> {
+    return queryTimeline(this.#context.catalog, this.#open, query);
+  }
+
+  async lease(id: SegmentId): Promise<SegmentLease | null> {
+    const stored = await this.#context.catalog.segment(id);
+    if (stored?.state !== SEGMENT_CLOSED || this.#deleting.has(segmentKey(id))) return null;
+    const row = segmentRow(stored, this.#open);
+    return row === null ? null : this.#leases.grant(row);
+  }
+
+  async usage(): Promise<readonly RootUsage[]> {
+    const { catalog, files, roots } = this.#context;
+    const totals = new Map((await catalog.totals()).map((total) => [total.root, total]));
+    return Promise.all(
+      roots.map(async ({ id, index, path, limitBytes, reserveBytes }) => {
+        const { availableBytes, totalBytes } = await files.freeSpace(path);
+        const total = totals.get(id);
+        const segmentBytes = (total?.bytes ?? 0) + this.#open.bytes(index);
+        return { root: index, path, segmentBytes, segments: total?.segments ?? 0, limitBytes, reserveBytes, availableBytes, totalBytes };
+      }),
+    );
+  }
+
+  // SegmentRemoval
+
+  async oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]> {
+    const stored = await this.#context.catalog.oldest(this.#root(root).id, limit + this.#leases.size + this.#deleting.size);
+    const free = stored.filter((segment) => !this.#leases.holds(segment) && !this.#deleting.has(segmentKey(segment)));
+    return free
+      .map((segment) => segmentRow(segment, this.#open))
+      .filter((row) => row !== null)
+      .slice(0, limit);
+  }
+
+  async deleteSegment(id: SegmentId, rule: DeletionRule): Promise<boolean> {
+    const key = segmentKey(id);
+    if (this.#leases.holds(id) || this.#deleting.has(key)) return false;
+    this.#deleting.add(key);
+    try {
+      return await this.#lanes.run(key, async () => {
+        const stored = await this.#context.catalog.segment(id);
+        const root = this.#context.roots.find((candidate) => candidate.id === stored?.root);
+        if (stored === undefined || root === undefined) return false;
+        return deleteSegment(this.#context, root, stored, rule);
+      });
+    } finally {
+      this.#deleting.delete(key);
+    }
+  }
+
+  /** Compares files and catalog; changes nothing. While recording, open segments are left alone. */
+  check(options: CheckOptions): Promise<CheckReport> {
+    return checkStore(this.#context, (id) => this.#open.get(id) !== null, options);
+  }
+
+  #journal(place: StreamPlace, fact: Parameters<typeof writeJournal>[4]): Promise<void> {
+    return writeJournal(this.#context, this.#chooseRoot(place), place.name, place, fact);
+  }
+
+  /** A stream keeps the root it got first; new ones go to the root with the fewest. */
+  #chooseRoot(place: StreamPlace): Root {
+    const key = streamKeyText(place);
+    const known = this.#rootOf.get(key);
+    if (known !== undefined) return this.#root(known);
+    const load = this.#context.roots.map(() => 0);
+    for (const index of this.#rootOf.values()) load[index] = (load[index] ?? 0) + 1;
+    const index = load.indexOf(Math.min(...load));
+    this.#rootOf.set(key, index);
+    return this.#root(index);
+  }
+
+  #root(index: number): Root {
+    const root = this.#context.roots[index];
+    if (root === undefined) {
+      throw new RecorderError("INPUT_INVALID", `root ${index} is not configured, there are ${this.#context.roots.length}`, { root: index });
+    }
+    return root;
+  }
+
+  #locate(place: StreamPlace, index: number, path: string): { root: Root; file: string } {
+    assertName(place);
+    const root = this.#root(index);
+    const folder = join(root.path, place.name);
+    const file = relative(folder, resolve(path));
+    if (file.startsWith("..") || file.split(sep).length !== 2) {
+      throw new RecorderError("INPUT_INVALID", `${path} is not in a day folder of ${folder}`, { path });
+    }
+    return { root, file };
+  }
+
+  #runOf(place: StreamPlace, id: SegmentId, start: { startUtcMs: number; startMonoMs: number }): RunStart {
+    const { camera, stream, channel, name } = place;
+    return { camera, stream, channel, name, run: id.run, startUtcMs: start.startUtcMs, startMonoMs: start.startMonoMs, clockTrusted: true };
+  }
+}
+
+function assertName(place: StreamPlace): void {
+  const parsed = parseStreamName(place.name);
+  if (parsed?.channel === place.channel && parsed.stream === place.stream) return;
+  const message = `"${place.name}" is not the folder name of channel ${place.channel}, ${place.stream}: <Serial>_<Channel>[_sub]`;
+  throw new RecorderError("INPUT_INVALID", message, { name: place.name });
+}
+
+/** Opens a database that nobody else may read: file, WAL and shared memory get the mode of the file. */
+async function openDatabase(path: string, synchronous: "NORMAL" | "FULL"): Promise<Database> {
+  const migrations = synchronous === "FULL" ? STATE_MIGRATIONS : CATALOG_MIGRATIONS;
+  // Closed again before SQLite opens it, since closing a descriptor later would drop SQLite's locks.
+  await (await open(path, "a", 0o600)).close();
+  await chmod(path, 0o600);
+  return Database.open({ path, synchronous, migrations });
+}
