@@ -47,11 +47,3 @@ export type SourceState =
   | { readonly state: "connecting"; readonly attempt: number }
   | { readonly state: "playing"; readonly warnings: readonly string[] }
   | { readonly state: "waiting"; readonly attempt: number; readonly retryAtUtcMs: number; readonly end: SessionEnd };
-
-/** What `StreamSource` tells its owner, in the order things happen. Handlers must not throw. */
-export interface SourceCallbacks {
-  /** Every change of state. "connecting" comes before each session, so also before its media. */
-  onState(state: SourceState): void;
-  /** A session ended, or an attempt failed, for another reason than `stop`; the "waiting" state follows. */
-  onSessionEnd(end: SessionEnd): void;
-}
