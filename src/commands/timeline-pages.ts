@@ -23,7 +23,8 @@ export async function* timelinePages(
     const page = await reader.timeline({ ...query, range: { fromUtcMs: cursorUtcMs, toUtcMs }, limit });
     const complete = page.length < limit;
     const seen: ReadonlySet<string> | null = atCursor;
-    const fresh: readonly TimelineRow[] = seen === null ? page : page.filter((row) => row.fromUtcMs >= cursorUtcMs && !seen.has(rowKey(row)));
+    const fresh: readonly TimelineRow[] =
+      seen === null ? page : page.filter((row) => row.fromUtcMs >= cursorUtcMs && !seen.has(rowKey(row)));
     const last = fresh.at(-1);
     if (!complete && (last === undefined || last.fromUtcMs <= cursorUtcMs)) {
       // Nothing but rows that began earlier, or more rows than a page at one instant: only a longer page leads on.

@@ -20,6 +20,9 @@ export function problemsOf(error: z.ZodError, document?: unknown): Problem[] {
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({ path: pathText([...issue.path, key]), message: "unknown key" }));
     }
+    if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) {
+      return [{ path: pathText(issue.path), message: `is missing; expected ${issue.expected}` }];
+    }
     return [{ path: pathText(issue.path), message: issue.message + observed(issue, document) }];
   });
 }
