@@ -5,6 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { BoxConfig, DesiredCamera, DesiredStore } from "../config/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type StreamKey, type StreamKind, streamKeyText } from "../media/types.ts";
+import { Accounts } from "../rtsp/accounts.ts";
 import type { Resolve } from "../rtsp/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
 import { sizeSegment } from "./segment-policy.ts";
@@ -41,6 +42,8 @@ export class Recorder implements Part, RecorderPort {
   readonly name = "recorder";
   readonly #options: RecorderOptions;
   readonly #streams = new Map<string, { readonly wanted: Wanted; readonly recorder: StreamRecorder }>();
+  /** One verdict on an account serves all its streams. */
+  readonly #accounts: Accounts;
   readonly #stopping = new AbortController();
   #stopped: readonly StreamStatus[] = [];
   #reconciling: Promise<void> = Promise.resolve();
@@ -48,6 +51,7 @@ export class Recorder implements Part, RecorderPort {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#accounts = new Accounts(options.clock);
   }
 
   async start(): Promise<void> {
@@ -104,10 +108,14 @@ export class Recorder implements Part, RecorderPort {
       if (!camera.record) continue;
       for (const want of this.#wantedOf(camera, passwords.get(camera.id) ?? null)) wanted.set(streamKeyText(want.place), want);
     }
+    const known = new Set(document.cameras.map((camera) => camera.id));
     await Promise.all(
       [...this.#streams].map(async ([key, { wanted: running }]) => {
         const want = wanted.get(key);
-        if (want === undefined || !sameWish(running, want)) await this.#remove(key, "not-planned");
+        if (want !== undefined && sameWish(running, want)) return;
+        await this.#remove(key, "not-planned");
+        // The time of a camera that is no longer known is nobody's gap.
+        if (!known.has(running.place.camera)) await this.#options.store.closeGap(running.place, this.#options.clock.utcMs());
       }),
     );
     for (const [key, want] of wanted) {
@@ -145,6 +153,7 @@ export class Recorder implements Part, RecorderPort {
       roots,
       sizing: (root, rate) => sizeSegment(segmentMs, capacityBytes(root), this.#streams.size, rate),
       resolve,
+      accounts: this.#accounts,
       clock,
       log,
     });

@@ -3,6 +3,7 @@ import type { Logger } from "../base/log.ts";
 import type { EngineStream, StreamHandlers } from "../engine/engine.ts";
 import type { StreamOptions } from "../engine/types.ts";
 import type { TrackDescription } from "../media/types.ts";
+import type { Accounts } from "../rtsp/accounts.ts";
 import { StreamSource } from "../rtsp/source.ts";
 import type { CameraEndpoint, Resolve, SourceState } from "../rtsp/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
@@ -28,6 +29,7 @@ export interface StreamRecorderOptions {
   /** Size of the next segment of a stream with this rate. */
   readonly sizing: (root: number, bytesPerSecond: number) => SegmentSizing;
   readonly resolve: Resolve;
+  readonly accounts: Accounts;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -58,7 +60,7 @@ export class StreamRecorder {
   }
 
   start(): void {
-    const { openStream, stream, endpoint, resolve, clock } = this.#options;
+    const { openStream, stream, endpoint, resolve, accounts, clock } = this.#options;
     const engine = openStream(stream, {
       onMedia: (fact) => {
         this.#tracks = fact.tracks;
@@ -86,6 +88,7 @@ export class StreamRecorder {
       endpoint,
       transport: engineTransport(engine),
       resolve,
+      accounts,
       clock,
       log: this.#log,
       onState: (state) => this.#onState(state),
@@ -163,7 +166,6 @@ export class StreamRecorder {
       this.#book.beginSession();
       this.#giveTicket();
     } else if (state.state === "waiting") {
-      this.#log.warn("session.ended", { cause: state.end.cause, code: state.end.code, detail: state.end.detail, attempt: state.attempt });
       this.#book.interrupt({ cause: state.end.cause, detail: state.end.detail });
     }
   }
