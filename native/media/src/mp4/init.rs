@@ -17,6 +17,8 @@ const MOVIE_TIMESCALE: u32 = 1000;
 const EPOCH_1904_S: i64 = 2_082_844_800;
 /// `und`, ISO 639-2/T in three 5-bit letters.
 const LANGUAGE_UNDETERMINED: u16 = 0x55C4;
+const LAYOUT_MONO: u32 = 100 << 16 | 1;
+const LAYOUT_STEREO: u32 = 101 << 16 | 2;
 const UNITY_MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 const MAX_SPS: usize = 31;
 const MAX_PPS: usize = 255;
@@ -194,7 +196,7 @@ fn write_stbl(out: &mut Vec<u8>, track: &Track, sps: Option<&Sps>) {
                 }
                 CodecConfig::Pcm => {
                     let kind = if track.codec == Codec::Pcma { *b"alaw" } else { *b"ulaw" };
-                    write_audio_entry(out, kind, track, |_| ());
+                    write_audio_entry(out, kind, track, |out| write_chan(out, track.channels));
                 }
             }
         });
@@ -259,6 +261,17 @@ fn write_audio_entry(out: &mut Vec<u8>, kind: [u8; 4], track: &Track, config: im
         put_u32(out, u16::try_from(track.clock_rate).map_or(0, |rate| u32::from(rate) << 16));
         config(out);
     });
+}
+
+/// Channel layout as QuickTime states it (Core Audio's `AudioChannelLayoutTag`). G.711 has no configuration that would tell it, and ffmpeg
+/// then warns that it guesses; versions before 6.1 do not know `chnl`, the box of ISO/IEC 14496-12 for this.
+fn write_chan(out: &mut Vec<u8>, channels: u8) {
+    let layout = match channels {
+        0 | 1 => LAYOUT_MONO,
+        2 => LAYOUT_STEREO,
+        _ => return,
+    };
+    write_full_box(out, *b"chan", 0, 0, |out| put_u32s(out, [layout, 0, 0]));
 }
 
 /// ISO/IEC 14496-14 section 5.6 around the descriptors of ISO/IEC 14496-1 section 7.2.6.
