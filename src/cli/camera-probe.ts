@@ -66,7 +66,7 @@ export function probeText(report: Report, colour: boolean): string {
   const optional = (value: number | null, text: (value: number) => string): string => (value === null ? UNKNOWN : text(value));
   const lost: Cell = { text: countText(report.lostPackets), tone: report.lostPackets > 0 ? "warn" : "plain" };
   const unsupported = report.tracks.filter(({ supported }) => !supported);
-  const supported = report.tracks.filter((track) => track.supported);
+  const supported = report.tracks.flatMap(({ codec, ...track }) => (codec === null ? [] : [{ ...track, codec }]));
   const fields = fieldLines(
     [
       ["URL", report.url],

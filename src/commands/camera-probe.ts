@@ -36,7 +36,16 @@ const input = z
 const output = z.object({
   url: z.string(),
   server: z.string().nullable(),
-  tracks: z.array(trackViewSchema.extend({ payloadType: z.int(), supported: z.boolean(), encodingName: z.string() })).readonly(),
+  tracks: z
+    .array(
+      trackViewSchema.extend({
+        codec: trackViewSchema.shape.codec.nullable(),
+        payloadType: z.int(),
+        supported: z.boolean(),
+        encodingName: z.string(),
+      }),
+    )
+    .readonly(),
   watchedMs: z.number(),
   declaredFramesPerSecond: z.number().nullable(),
   measuredFramesPerSecond: z.number().nullable(),

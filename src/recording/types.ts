@@ -1,4 +1,4 @@
-import type { GapCause, StreamKey, TrackDescription } from "../media/types.ts";
+import type { Codec, GapCause, StreamKey, TrackDescription } from "../media/types.ts";
 
 /** Live state of a stream, as `camera list` and the demo show it. */
 export interface StreamStatus extends StreamKey {
@@ -45,7 +45,9 @@ export interface StreamNumbers {
 export interface ProbeReport {
   readonly url: string;
   readonly server: string | null;
-  readonly tracks: readonly (TrackDescription & {
+  readonly tracks: readonly (Omit<TrackDescription, "codec"> & {
+    /** Null when the track is in a codec that is not recorded. */
+    readonly codec: Codec | null;
     readonly payloadType: number;
     readonly supported: boolean;
     readonly encodingName: string;
