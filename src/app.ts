@@ -14,6 +14,7 @@ import { createHttpApi } from "./http/server.ts";
 import { probeCamera } from "./recording/probe.ts";
 import { Recorder } from "./recording/recorder.ts";
 import { Ring } from "./retention/ring.ts";
+import { Accounts } from "./rtsp/accounts.ts";
 import type { Resolve } from "./rtsp/types.ts";
 import { openStore } from "./store/store.ts";
 import type { CheckReport, FileSteps } from "./store/types.ts";
@@ -61,10 +62,10 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     const store = await openStore(storeOptions(config, files, log));
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     await start(enginePart(engine, config, roots));
-    const capacities = (await store.usage()).map(
-      ({ segmentBytes, limitBytes, availableBytes, reserveBytes }) =>
-        Math.min(limitBytes ?? Number.POSITIVE_INFINITY, segmentBytes + availableBytes - reserveBytes),
+    const capacities = (await store.usage()).map(({ segmentBytes, limitBytes, availableBytes, reserveBytes }) =>
+      Math.min(limitBytes ?? Number.POSITIVE_INFINITY, segmentBytes + availableBytes - reserveBytes),
     );
+    const accounts = new Accounts(clock);
     const recorder = new Recorder({
       config,
       engine,
@@ -73,6 +74,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       roots,
       capacityBytes: (root) => capacities[root] ?? Number.POSITIVE_INFINITY,
       resolve: resolveHost,
+      accounts,
       clock,
       log,
     });
@@ -87,7 +89,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       desired: store,
       timeline: store,
       recorder,
-      probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, clock, log, ...options }),
+      probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, accounts, clock, log, ...options }),
       check: (options) => store.check(options),
     };
     await start(createHttpApi(context));

@@ -5,7 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { BoxConfig, DesiredCamera, DesiredStore } from "../config/types.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type StreamKey, type StreamKind, streamKeyText } from "../media/types.ts";
-import { Accounts } from "../rtsp/accounts.ts";
+import type { Accounts } from "../rtsp/accounts.ts";
 import type { Resolve } from "../rtsp/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
 import { sizeSegment } from "./segment-policy.ts";
@@ -26,6 +26,8 @@ export interface RecorderOptions {
   /** Room for segments per root, bytes; Infinity where unbounded. */
   readonly capacityBytes: (root: number) => number;
   readonly resolve: Resolve;
+  /** One verdict on an account serves all its streams, and probes. */
+  readonly accounts: Accounts;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -42,8 +44,6 @@ export class Recorder implements Part, RecorderPort {
   readonly name = "recorder";
   readonly #options: RecorderOptions;
   readonly #streams = new Map<string, { readonly wanted: Wanted; readonly recorder: StreamRecorder }>();
-  /** One verdict on an account serves all its streams. */
-  readonly #accounts: Accounts;
   readonly #stopping = new AbortController();
   #stopped: readonly StreamStatus[] = [];
   #reconciling: Promise<void> = Promise.resolve();
@@ -51,7 +51,6 @@ export class Recorder implements Part, RecorderPort {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#accounts = new Accounts(options.clock);
   }
 
   async start(): Promise<void> {
@@ -140,7 +139,7 @@ export class Recorder implements Part, RecorderPort {
   }
 
   #add(key: string, wanted: Wanted): void {
-    const { config, engine, store, roots, resolve, clock, log, capacityBytes } = this.#options;
+    const { config, engine, store, roots, resolve, accounts, clock, log, capacityBytes } = this.#options;
     const { fragmentMs, ringMs, ringBytes, queueBytes, segmentMs } = config.recording;
     const recorder = new StreamRecorder({
       place: wanted.place,
@@ -153,7 +152,7 @@ export class Recorder implements Part, RecorderPort {
       roots,
       sizing: (root, rate) => sizeSegment(segmentMs, capacityBytes(root), this.#streams.size, rate),
       resolve,
-      accounts: this.#accounts,
+      accounts,
       clock,
       log,
     });
