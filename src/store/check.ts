@@ -2,19 +2,9 @@ import { join } from "node:path";
 import { toRecorderError } from "../base/errors.ts";
 import { SEGMENT_COLUMNS, SEGMENT_JOINS, type StoredSegment } from "./catalog.ts";
 import { type Root, type StoreContext, sizeOf } from "./context.ts";
-import {
-  isDay,
-  JOURNAL_FILE,
-  LOCK_FILE,
-  OPEN_SUFFIX,
-  parseOpenName,
-  parseSegmentFile,
-  parseStreamName,
-  SiteZone,
-  stampAsUtcMs,
-} from "./paths.ts";
+import { isDay, JOURNAL_FILE, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, SiteZone, stampAsUtcMs } from "./paths.ts";
 import { list } from "./removal.ts";
-import { SEGMENT_CLOSED, SEGMENT_OPEN } from "./schema.ts";
+import { SEGMENT_CLOSED } from "./schema.ts";
 import type { CheckFinding, CheckReport, SegmentId } from "./types.ts";
 
 export interface CheckOptions {
@@ -137,12 +127,9 @@ class Check {
   /** Every file is known: a closed segment of the catalog, one that grows, a journal. */
   async files(root: Root): Promise<void> {
     for (const name of await list(root.path)) {
-      if (name === LOCK_FILE) continue;
+      // A root may be a mount point that others use too (lost+found); inside a stream's folder everything is ours.
+      if (parseStreamName(name) === null) continue;
       const folder = join(root.path, name);
-      if (parseStreamName(name) === null) {
-        this.#find("unknown-file", folder, "not the folder of a stream");
-        continue;
-      }
       for (const day of await list(folder)) {
         this.#options.signal.throwIfAborted();
         if (isDay(day)) await this.#day(root, name, day);
@@ -172,8 +159,7 @@ class Check {
   }
 
   async #isGrowing(id: SegmentId, path: string): Promise<boolean> {
-    if (this.#isOpen(id) || (await sizeOf(path)) === null) return true;
-    return (await this.#context.catalog.segment(id))?.state === SEGMENT_OPEN && this.#isOpen(id);
+    return this.#isOpen(id) || (await sizeOf(path)) === null;
   }
 
   /** Asked again, with the file's own identity: it may have been closed since the catalog was read, or long before under another clock. */

@@ -88,20 +88,19 @@ export async function sizeOf(path: string): Promise<number | null> {
 }
 
 /**
- * Writes a fact to the journal of a day folder. The catalog has it as well, so a disk that takes no more is logged and stops nothing:
+ * Writes a fact to the journal of `day`, the day it happened if not told otherwise. The catalog has it as well, so a disk that takes no more is logged and stops nothing:
  * room on a full disk comes from deleting, which is journalled itself.
  */
 export async function writeJournal(
   context: StoreContext,
   root: Root,
-  name: string,
-  key: StreamKey,
+  place: StreamKey & { readonly name: string },
   fact: JournalFact,
   day?: string,
-): Promise<void> {
-  const path = join(root.path, name, day ?? context.zone.day(fact.atUtcMs), JOURNAL_FILE);
+) {
+  const path = join(root.path, place.name, day ?? context.zone.day(fact.atUtcMs), JOURNAL_FILE);
   try {
-    await context.files.appendDurable(path, journalLine(key, fact));
+    await context.files.appendDurable(path, journalLine(place, fact));
   } catch (error) {
     context.log.warn("journal.failed", { path, fact: fact.fact, error });
   }

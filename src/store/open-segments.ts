@@ -1,16 +1,18 @@
 import type { Clock } from "../base/clock.ts";
+import type { StreamKey } from "../media/types.ts";
 import type { Root } from "./context.ts";
 import { segmentKey } from "./leases.ts";
 import type { Progress } from "./timeline.ts";
-import type { SegmentId } from "./types.ts";
+import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 
-/** A segment that grows: what the catalog says of it, and how far it has got, which is never written. */
+/** A segment that grows. How far it has got is kept here only, never written. */
 export interface OpenSegment {
   readonly root: Root;
   /** Path below `<root>/<name>/`. */
   readonly file: string;
-  readonly startUtcMs: number;
-  readonly startMonoMs: number;
+  readonly run: RunStart;
+  /** The final name once Close 1 has chosen it, null before. */
+  finalFile: string | null;
 }
 
 interface Entry extends OpenSegment {
@@ -18,20 +20,52 @@ interface Entry extends OpenSegment {
   endUtcMs: number;
 }
 
+/** Tickets of a stream that may still become files: one is unused at most, the others wait for their facts to be booked. */
+const MAX_PLANNED = 8;
+
 /** The segments this process has open. */
 export class OpenSegments implements Progress {
   readonly #roots: readonly Root[];
   readonly #clock: Clock;
   readonly #segments = new Map<string, Entry>();
+  /** Runs that go on, as they began. */
+  readonly #runs = new Map<string, RunStart>();
   readonly #runEnds = new Map<string, number>();
+  /** Per stream, the newest planned segments: their files appear before anybody tells us. */
+  readonly #planned = new Map<string, string[]>();
 
   constructor(roots: readonly Root[], clock: Clock) {
     this.#roots = roots;
     this.#clock = clock;
   }
 
-  add(id: SegmentId, segment: OpenSegment): void {
-    this.#segments.set(segmentKey(id), { ...segment, bytes: 0, endUtcMs: segment.startUtcMs });
+  plan(place: StreamPlace, id: SegmentId): void {
+    const planned = this.#planned.get(place.name) ?? [];
+    this.#planned.set(place.name, [...planned, segmentKey(id)].slice(-MAX_PLANNED));
+  }
+
+  beginRun(run: RunStart): void {
+    this.#runs.set(run.run, run);
+  }
+
+  endRun(run: string): void {
+    this.#runs.delete(run);
+    this.#runEnds.delete(run);
+  }
+
+  /** The run is as `beginRun` told; one never told of began with this segment, and its clock is not vouched for. */
+  add(place: StreamPlace, id: SegmentId, opened: { root: Root; file: string; startUtcMs: number; startMonoMs: number }): OpenSegment {
+    const { root, file, startUtcMs, startMonoMs } = opened;
+    const run = this.#runs.get(id.run) ?? { ...place, run: id.run, startUtcMs, startMonoMs, clockTrusted: false };
+    const entry: Entry = { root, file, run, finalFile: null, bytes: 0, endUtcMs: startUtcMs };
+    this.#segments.set(segmentKey(id), entry);
+    return entry;
+  }
+
+  /** True if the file of this segment may be growing. */
+  mayGrow(id: SegmentId): boolean {
+    const key = segmentKey(id);
+    return this.#segments.has(key) || [...this.#planned.values()].some((planned) => planned.includes(key));
   }
 
   get(id: SegmentId): OpenSegment | null {
@@ -50,8 +84,13 @@ export class OpenSegments implements Progress {
     this.#runEnds.set(id.run, Math.max(endUtcMs, this.#runEnds.get(id.run) ?? 0));
   }
 
-  forgetRun(run: string): void {
-    this.#runEnds.delete(run);
+  /** End of the newest media in the open segments of a stream, null if it has none. */
+  endUtcMs(key: StreamKey): number | null {
+    let end: number | null = null;
+    for (const { run, endUtcMs } of this.#segments.values()) {
+      if (run.camera === key.camera && run.stream === key.stream) end = Math.max(end ?? endUtcMs, endUtcMs);
+    }
+    return end;
   }
 
   /** Bytes reported of the open segments on a root. */

@@ -3,11 +3,13 @@ import { dirname, join } from "node:path";
 import { toRecorderError } from "../base/errors.ts";
 import type { SegmentHead } from "../engine/types.ts";
 import type { GapCause } from "../media/types.ts";
-import type { StoredSegment } from "./catalog.ts";
+import type { StoredSegment, StoredStream } from "./catalog.ts";
 import { exists, type Root, type StoreContext, sizeOf, writeJournal } from "./context.ts";
+import type { JournalFact } from "./journal.ts";
 import { eachOf } from "./lanes.ts";
 import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName } from "./paths.ts";
 import { finishDelete, list } from "./removal.ts";
+import { enterFile, saveOpenFile } from "./salvage.ts";
 import { SEGMENT_DELETING } from "./schema.ts";
 import type { StreamPlace } from "./types.ts";
 
@@ -17,6 +19,9 @@ const WIDTH = 4;
 const MAX_ADOPTED = 256;
 /** Newest segments of each stream that are compared with their files. */
 const VERIFIED = 8;
+
+/** Ends of a run that are the service's own, not the camera's: nobody but start accounts for the time after them. */
+const STOPPED = ["process-down", "power-lost", "unknown"] as const satisfies readonly GapCause[];
 
 /** What start did, for the log. */
 export interface RecoveryReport {
@@ -41,6 +46,7 @@ export interface RecoveryOptions {
 export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
   const report: RecoveryReport = { deleted: 0, recovered: 0, emptied: 0, adopted: 0, missing: 0, runsEnded: 0 };
   const recovery = new Recovery(options, report);
+  await recovery.readStreams();
   await recovery.finishUnsettled();
   for (const root of options.context.roots) await recovery.finishRoot(root);
   await recovery.dropVanished();
@@ -53,11 +59,19 @@ class Recovery {
   readonly #options: RecoveryOptions;
   readonly #context: StoreContext;
   readonly #report: RecoveryReport;
+  /** Streams of the catalog by folder name: several where a channel changed hands. */
+  readonly #streams = new Map<string, StoredStream[]>();
 
   constructor(options: RecoveryOptions, report: RecoveryReport) {
     this.#options = options;
     this.#context = options.context;
     this.#report = report;
+  }
+
+  async readStreams(): Promise<void> {
+    for (const stream of await this.#context.catalog.streams(null, null)) {
+      this.#streams.set(stream.name, [...(this.#streams.get(stream.name) ?? []), stream]);
+    }
   }
 
   /** Start 3 (deletions) and, for files the catalog knows as open, start 4. */
@@ -113,8 +127,8 @@ class Recovery {
   /** Start 4: an open file is trimmed and sealed, named and entered; without a whole fragment it is removed. */
   async #save(root: Root, name: string, file: string): Promise<void> {
     const saved = await saveOpenFile(this.#context, root, name, file, (head) => this.#placeOf(name, head));
-    if (saved) this.#report.recovered += 1;
-    else this.#report.emptied += 1;
+    if (saved === "saved") this.#report.recovered += 1;
+    else if (saved === "removed") this.#report.emptied += 1;
   }
 
   /** Start 5: a sealed file whose row was lost with the last commits. */
@@ -134,7 +148,7 @@ class Recovery {
     }
     const place = await this.#placeOf(name, head);
     if (place === null) return;
-    await enter(this.#context, root, place, head, file, head.startUtcMs + (head.durationMs ?? 0));
+    await enterFile(this.#context, root, place, head, file, head.startUtcMs + (head.durationMs ?? 0));
     this.#report.adopted += 1;
   }
 
@@ -176,36 +190,33 @@ class Recovery {
 
   /** Start 7: runs the last process left open have ended, and the time since has a cause. */
   async accountForDowntime(): Promise<void> {
-    const { catalog, roots } = this.#context;
+    const { catalog } = this.#context;
     const { cause } = this.#options;
-    const root = roots[0];
-    for (const run of await catalog.runsGoingOn()) {
+    await eachOf(await catalog.runsGoingOn(), WIDTH, async (run) => {
       await catalog.endRun(run.run, run.lastUtcMs, cause);
-      if (root !== undefined)
-        await writeJournal(this.#context, root, run.name, run, { fact: "run-ended", atUtcMs: run.lastUtcMs, run: run.run, cause });
+      await this.#journal(run, { fact: "run-ended", atUtcMs: run.lastUtcMs, run: run.run, cause });
       this.#report.runsEnded += 1;
-    }
-    for (const stream of await catalog.streams(null, null)) {
+    });
+    await eachOf(await catalog.streams(null, null), WIDTH, async (stream) => {
       const last = await catalog.lastRun(stream.id);
-      if (last === undefined || last.accounted !== 0 || (last.cause !== cause && last.cause !== "process-down")) continue;
-      const known = last.cause === cause ? cause : "process-down";
+      if (last === undefined || last.accounted !== 0) return;
+      const known = STOPPED.find((candidate) => candidate === last.cause);
+      if (known === undefined) return;
       await catalog.openGap(stream, last.endUtcMs, known, null);
-      if (root === undefined) continue;
-      await writeJournal(this.#context, root, stream.name, stream, {
-        fact: "gap-opened",
-        atUtcMs: last.endUtcMs,
-        cause: known,
-        detail: null,
-      });
-    }
+      await this.#journal(stream, { fact: "gap-opened", atUtcMs: last.endUtcMs, cause: known, detail: null });
+    });
+  }
+
+  async #journal(place: StreamPlace, fact: JournalFact): Promise<void> {
+    const root = this.#context.roots[0];
+    if (root !== undefined) await writeJournal(this.#context, root, place, fact);
   }
 
   /** The newest closed file of a folder name by the catalog, null if it knows none. */
   async #newestFile(root: Root, name: string): Promise<string | null> {
     const { catalog } = this.#context;
     let newest: StoredSegment | null = null;
-    for (const stream of await catalog.streams(null, null)) {
-      if (stream.name !== name) continue;
+    for (const stream of this.#streams.get(name) ?? []) {
       const candidate = (await catalog.newest(stream.id, VERIFIED)).find((segment) => segment.root === root.id);
       if (candidate !== undefined && (newest === null || candidate.startUtcMs > newest.startUtcMs)) newest = candidate;
     }
@@ -236,64 +247,6 @@ class Recovery {
       this.#context.log.error("recovery.failed", { path, error: toRecorderError(error) });
     }
   }
-}
-
-/**
- * Start 4, also used for a file the writer gave up: trims to the last whole fragment and seals, then goes on as Close 4 to 6.
- * False if the file held no whole fragment and was removed.
- */
-export async function saveOpenFile(
-  context: StoreContext,
-  root: Root,
-  name: string,
-  file: string,
-  placeOf: (head: SegmentHead) => Promise<StreamPlace | null>,
-): Promise<boolean> {
-  const { files, catalog, names } = context;
-  const path = join(root.path, name, file);
-  const scan = await files.recoverSegment(path);
-  const last = scan.fragments.at(-1);
-  const { head } = scan;
-  if (head === null || last === undefined) {
-    const id = parseOpenName(file.slice(file.indexOf("/") + 1));
-    await files.removeDurable(path, true);
-    if (id !== null) await catalog.dropSegment(id);
-    return false;
-  }
-  const place = await placeOf(head);
-  if (place === null) return false;
-  const final = await names.hold(root, name, head.startUtcMs, scan.durationMs);
-  try {
-    await files.renameDurable(path, join(root.path, name, final.file));
-    const sealed = await files.readSegment(join(root.path, name, final.file));
-    await enter(context, root, place, sealed, final.file, last.startUtcMs + last.durationMs);
-  } finally {
-    final.release();
-  }
-  return true;
-}
-
-/** Close 6 for a file that is finished: its row, from what the file says. */
-async function enter(
-  context: StoreContext,
-  root: Root,
-  place: StreamPlace,
-  head: SegmentHead,
-  file: string,
-  endUtcMs: number,
-): Promise<void> {
-  const { camera, stream, channel, name } = place;
-  const { run, sequence, startUtcMs, startMonoMs, clockTrusted, crc64, blake3 } = head;
-  const bytes = (await sizeOf(join(root.path, name, file))) ?? head.bytes;
-  await context.catalog.closeSegment({ camera, stream, channel, name, run, startUtcMs, startMonoMs, clockTrusted }, sequence, {
-    root: root.id,
-    file,
-    startUtcMs,
-    endUtcMs: Math.round(endUtcMs),
-    bytes,
-    crc64,
-    blake3,
-  });
 }
 
 /** Why the last process is not running any more, from the boot it ran in. */

@@ -19,7 +19,7 @@ export async function deleteSegment(context: StoreContext, root: Root, segment: 
     toUtcMs: endUtcMs,
     bytes,
   } as const;
-  await writeJournal(context, root, segment.name, segment, fact, dirname(segment.file));
+  await writeJournal(context, root, segment, fact, dirname(segment.file));
   await finishDelete(context, root, segment);
   return true;
 }

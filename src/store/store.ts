@@ -1,23 +1,26 @@
 import { chmod, mkdir, open } from "node:fs/promises";
-import { join, relative, resolve, sep } from "node:path";
+import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import { type GapCause, type StreamKey, streamKeyText } from "../media/types.ts";
-import { Catalog, type OpenGap } from "./catalog.ts";
+import { Catalog } from "./catalog.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
-import { FinalNames, type Root, type StoreContext, writeJournal } from "./context.ts";
+import { FinalNames, type StoreContext, writeJournal } from "./context.ts";
 import { Database } from "./database.ts";
-import { boundedDetail, type DeletionRule } from "./journal.ts";
+import { Gaps } from "./gaps.ts";
+import type { DeletionRule } from "./journal.ts";
 import { Lanes } from "./lanes.ts";
 import { Leases, segmentKey } from "./leases.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
 import { OpenSegments } from "./open-segments.ts";
-import { openFile, parseStreamName, SiteZone } from "./paths.ts";
-import { endOfLastProcess, readBootId, recover, saveOpenFile } from "./recovery.ts";
+import { openFile, SiteZone } from "./paths.ts";
+import { endOfLastProcess, readBootId, recover } from "./recovery.ts";
 import { deleteSegment } from "./removal.ts";
+import { assertName, Roots } from "./roots.ts";
+import { saveFailed } from "./salvage.ts";
 import { CATALOG_MIGRATIONS, SEGMENT_CLOSED, STATE_MIGRATIONS } from "./schema.ts";
 import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
@@ -91,19 +94,21 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   readonly #context: StoreContext;
   readonly #state: StateStore;
   readonly #release: () => Promise<void>;
+  readonly #roots: Roots;
   readonly #open: OpenSegments;
   readonly #leases: Leases;
-  readonly #gaps = new Map<string, OpenGap>();
+  readonly #gaps: Gaps;
   readonly #deleting = new Set<string>();
   /** Steps of one stream, or of one segment, that must not overtake each other. */
   readonly #lanes = new Lanes();
-  readonly #rootOf = new Map<string, number>();
   #stopped = false;
 
   constructor(context: StoreContext, state: StateStore, release: () => Promise<void>) {
     this.#context = context;
     this.#state = state;
     this.#release = release;
+    this.#roots = new Roots(context.roots);
+    this.#gaps = new Gaps(context, this.#roots);
     this.#open = new OpenSegments(context.roots, context.clock);
     const limits = context.roots.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
@@ -118,7 +123,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     const { document } = await this.#state.read();
     const cameras = new Map(document.cameras.map((camera) => [camera.channel, camera.id]));
     const report = await recover({ context: this.#context, signal, cause, cameraOf: (channel) => cameras.get(channel) ?? null });
-    for (const gap of await this.#context.catalog.openGaps()) this.#gaps.set(streamKeyText(gap), gap);
+    await this.#gaps.load();
     await this.#state.setBootId(bootId);
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
@@ -148,25 +153,34 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   planSegment(place: StreamPlace, id: SegmentId): SegmentPlan {
     assertName(place);
     const { clock, zone } = this.#context;
-    const root = this.#chooseRoot(place);
+    const root = this.#roots.of(place);
     const now = clock.utcMs();
+    this.#open.plan(place, id);
     const path = join(root.path, place.name, openFile(zone.day(now), id.run, id.sequence));
     return { root: root.index, path, midnightsUtcMs: zone.midnightsAfter(now) };
   }
 
   beginRun(run: RunStart): Promise<void> {
     assertName(run);
+    this.#open.beginRun(run);
     return this.#lanes.run(streamKeyText(run), async () => {
       const { startUtcMs, startMonoMs, clockTrusted } = run;
-      await this.#journal(run, { fact: "run-started", atUtcMs: startUtcMs, run: run.run, startMonoMs, clockTrusted });
+      await writeJournal(this.#context, this.#roots.of(run), run, {
+        fact: "run-started",
+        atUtcMs: startUtcMs,
+        run: run.run,
+        startMonoMs,
+        clockTrusted,
+      });
       await this.#context.catalog.beginRun(run);
     });
   }
 
   async endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
-    this.#open.forgetRun(run);
+    this.#open.endRun(run);
     const stream = await this.#context.catalog.endRun(run, endUtcMs, cause);
-    if (stream !== undefined) await this.#journal(stream, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
+    if (stream !== undefined)
+      await writeJournal(this.#context, this.#roots.of(stream), stream, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
   }
 
   /** Open 3. */
@@ -175,23 +189,24 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     id: SegmentId,
     opened: { root: number; path: string; startUtcMs: number; startMonoMs: number },
   ): Promise<void> {
-    const { root, file } = this.#locate(place, opened.root, opened.path);
-    this.#open.add(id, { root, file, startUtcMs: opened.startUtcMs, startMonoMs: opened.startMonoMs });
-    await this.#context.catalog.openSegment(this.#runOf(place, id, opened), id.sequence, root.id, file, opened.startUtcMs);
+    const { root, file } = this.#roots.locate(place, opened.root, opened.path);
+    const { startUtcMs, startMonoMs } = opened;
+    const { run } = this.#open.add(place, id, { root, file, startUtcMs, startMonoMs });
+    await this.#context.catalog.openSegment(run, id.sequence, root.id, file, startUtcMs);
   }
 
-  /** Close 1 to 6. On failure the file is saved as start would do it, as far as the disk lets that happen. */
+  /** Close 1 to 6. After a rejection the segment is still open to `segmentFailed`. */
   closeSegment(place: StreamPlace, id: SegmentId, ended: { startUtcMs: number; endUtcMs: number; durationMs: number }): Promise<void> {
     return this.#lanes.run(segmentKey(id), async () => {
       const { catalog, files, names } = this.#context;
       const open = this.#open.get(id);
       if (open === null) throw new RecorderError("NOT_FOUND", `segment ${segmentKey(id)} is not open`, { ...id });
       const final = await names.hold(open.root, place.name, ended.startUtcMs, ended.durationMs);
+      open.finalFile = final.file;
       try {
         const sealed = await files.finishSegment(open.root.index, id, join(open.root.path, place.name, final.file));
         const { startUtcMs, endUtcMs } = ended;
-        const run = this.#runOf(place, id, { startUtcMs, startMonoMs: open.startMonoMs });
-        await catalog.closeSegment(run, id.sequence, { root: open.root.id, file: final.file, startUtcMs, endUtcMs, ...sealed });
+        await catalog.closeSegment(open.run, id.sequence, { root: open.root.id, file: final.file, startUtcMs, endUtcMs, ...sealed });
         this.#open.delete(id);
       } finally {
         final.release();
@@ -206,7 +221,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
       if (open === null) return;
       this.#open.delete(id);
       try {
-        await saveOpenFile(this.#context, open.root, place.name, open.file, async () => place);
+        await saveFailed(this.#context, open.root, place, open.file, open.finalFile);
       } catch (error) {
         this.#context.log.error("segment.not-saved", { ...id, file: open.file, error: toRecorderError(error) });
       }
@@ -219,33 +234,17 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
 
   openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
     assertName(place);
-    const key = streamKeyText(place);
-    return this.#lanes.run(key, async () => {
-      const before = this.#gaps.get(key);
-      if (before?.cause === cause) return;
-      const sentence = boundedDetail(detail);
-      if (before !== undefined) {
-        await this.#journal(place, { fact: "gap-closed", atUtcMs: fromUtcMs, fromUtcMs: before.fromUtcMs, cause: before.cause });
-      }
-      await this.#journal(place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
-      await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
-      this.#gaps.set(key, { fromUtcMs, cause });
-    });
+    return this.#lanes.run(streamKeyText(place), () => this.#gaps.open(place, fromUtcMs, cause, detail));
   }
 
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
-    const key = streamKeyText(place);
-    return this.#lanes.run(key, async () => {
-      const before = this.#gaps.get(key);
-      if (before === undefined) return;
-      await this.#journal(place, { fact: "gap-closed", atUtcMs: toUtcMs, fromUtcMs: before.fromUtcMs, cause: before.cause });
-      await this.#context.catalog.closeGap(place, toUtcMs);
-      this.#gaps.delete(key);
-    });
+    return this.#lanes.run(streamKeyText(place), () => this.#gaps.close(place, toUtcMs));
   }
 
   async lastRecordedUtcMs(key: StreamKey): Promise<number | null> {
-    return this.#context.catalog.lastEnd(key);
+    const closed = await this.#context.catalog.lastEnd(key);
+    const open = this.#open.endUtcMs(key);
+    return open === null ? closed : Math.max(open, closed ?? open);
   }
 
   // TimelineReader
@@ -277,7 +276,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   // SegmentRemoval
 
   async oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]> {
-    const stored = await this.#context.catalog.oldest(this.#root(root).id, limit + this.#leases.size + this.#deleting.size);
+    const stored = await this.#context.catalog.oldest(this.#roots.at(root).id, limit + this.#leases.size + this.#deleting.size);
     const free = stored.filter((segment) => !this.#leases.holds(segment) && !this.#deleting.has(segmentKey(segment)));
     return free
       .map((segment) => segmentRow(segment, this.#open))
@@ -303,55 +302,8 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
 
   /** Compares files and catalog; changes nothing. While recording, open segments are left alone. */
   check(options: CheckOptions): Promise<CheckReport> {
-    return checkStore(this.#context, (id) => this.#open.get(id) !== null, options);
+    return checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
   }
-
-  #journal(place: StreamPlace, fact: Parameters<typeof writeJournal>[4]): Promise<void> {
-    return writeJournal(this.#context, this.#chooseRoot(place), place.name, place, fact);
-  }
-
-  /** A stream keeps the root it got first; new ones go to the root with the fewest. */
-  #chooseRoot(place: StreamPlace): Root {
-    const key = streamKeyText(place);
-    const known = this.#rootOf.get(key);
-    if (known !== undefined) return this.#root(known);
-    const load = this.#context.roots.map(() => 0);
-    for (const index of this.#rootOf.values()) load[index] = (load[index] ?? 0) + 1;
-    const index = load.indexOf(Math.min(...load));
-    this.#rootOf.set(key, index);
-    return this.#root(index);
-  }
-
-  #root(index: number): Root {
-    const root = this.#context.roots[index];
-    if (root === undefined) {
-      throw new RecorderError("INPUT_INVALID", `root ${index} is not configured, there are ${this.#context.roots.length}`, { root: index });
-    }
-    return root;
-  }
-
-  #locate(place: StreamPlace, index: number, path: string): { root: Root; file: string } {
-    assertName(place);
-    const root = this.#root(index);
-    const folder = join(root.path, place.name);
-    const file = relative(folder, resolve(path));
-    if (file.startsWith("..") || file.split(sep).length !== 2) {
-      throw new RecorderError("INPUT_INVALID", `${path} is not in a day folder of ${folder}`, { path });
-    }
-    return { root, file };
-  }
-
-  #runOf(place: StreamPlace, id: SegmentId, start: { startUtcMs: number; startMonoMs: number }): RunStart {
-    const { camera, stream, channel, name } = place;
-    return { camera, stream, channel, name, run: id.run, startUtcMs: start.startUtcMs, startMonoMs: start.startMonoMs, clockTrusted: true };
-  }
-}
-
-function assertName(place: StreamPlace): void {
-  const parsed = parseStreamName(place.name);
-  if (parsed?.channel === place.channel && parsed.stream === place.stream) return;
-  const message = `"${place.name}" is not the folder name of channel ${place.channel}, ${place.stream}: <Serial>_<Channel>[_sub]`;
-  throw new RecorderError("INPUT_INVALID", message, { name: place.name });
 }
 
 /** Opens a database that nobody else may read: file, WAL and shared memory get the mode of the file. */

@@ -1,0 +1,58 @@
+import type { Transaction } from "./database.ts";
+import type { RunStart, StreamPlace } from "./types.ts";
+
+/** Condition of a segment by run UUID and sequence, in this order. */
+export const BY_ID = "run_id = (SELECT run_id FROM run WHERE uuid = ?) AND sequence = ?";
+
+export async function ensureStream(transaction: Transaction, place: StreamPlace): Promise<number> {
+  const find = () =>
+    transaction.get<{ stream_id: number }>("SELECT stream_id FROM stream WHERE camera = ? AND kind = ? AND name = ?", [
+      place.camera,
+      place.stream,
+      place.name,
+    ]);
+  const known = await find();
+  if (known !== undefined) return known.stream_id;
+  await transaction.run("INSERT INTO stream (camera, kind, channel, name) VALUES (?, ?, ?, ?)", [
+    place.camera,
+    place.stream,
+    place.channel,
+    place.name,
+  ]);
+  return (await find())?.stream_id ?? 0;
+}
+
+export async function ensureRun(transaction: Transaction, run: RunStart): Promise<{ runId: number; stream: number }> {
+  const find = () =>
+    transaction.get<{ runId: number; stream: number }>("SELECT run_id AS runId, stream_id AS stream FROM run WHERE uuid = ?", [run.run]);
+  const known = await find();
+  if (known !== undefined) return known;
+  const stream = await ensureStream(transaction, run);
+  await transaction.run("INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted) VALUES (?, ?, ?, ?, ?)", [
+    run.run,
+    stream,
+    run.startUtcMs,
+    run.startMonoMs,
+    run.clockTrusted ? 1 : 0,
+  ]);
+  return (await find()) ?? { runId: 0, stream };
+}
+
+/** A run that ended goes with its last segment, so that the table grows no longer than what is kept. */
+export async function dropEmptyRun(transaction: Transaction, run: string): Promise<void> {
+  await transaction.run(
+    "DELETE FROM run WHERE uuid = ? AND end_utc_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM segment WHERE segment.run_id = run.run_id)",
+    [run],
+  );
+}
+
+/** Ends the open gap of a stream. One that would not have lasted leaves no row: a gap that was called off, or a clock that stepped back. */
+export async function endGap(transaction: Transaction, stream: number, toUtcMs: number): Promise<void> {
+  await transaction.run("DELETE FROM gap WHERE stream_id = ? AND to_utc_ms IS NULL AND from_utc_ms >= ?", [stream, toUtcMs]);
+  const row = await transaction.get<{ length: number }>(
+    "UPDATE gap SET to_utc_ms = ?2 WHERE stream_id = ?1 AND to_utc_ms IS NULL RETURNING to_utc_ms - from_utc_ms AS length",
+    [stream, toUtcMs],
+  );
+  if (row === undefined) return;
+  await transaction.run("UPDATE stream SET longest_gap_ms = max(longest_gap_ms, ?) WHERE stream_id = ?", [row.length, stream]);
+}
