@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { cameraList as command } from "../commands/camera-list.ts";
 import { loadBoxConfig } from "../config/box.ts";
 import type { TrackDescription } from "../media/types.ts";

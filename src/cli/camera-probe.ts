@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { cameraProbe as command } from "../commands/camera-probe.ts";
 import { loadBoxConfig } from "../config/box.ts";
 import { STREAM_KINDS } from "../media/types.ts";

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { isErrorCode, type Problem, RecorderError } from "../base/errors.ts";
 import { type Command, pathFields, type ReplyCommand, type StreamCommand } from "../commands/command.ts";
 

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { status as command } from "../commands/status.ts";
 import { loadBoxConfig } from "../config/box.ts";
 import { Client } from "./client.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { cameraView, cameraViewSchema, streamViewSchema } from "./camera-view.ts";
 import type { ReplyCommand } from "./command.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { RecorderError } from "../base/errors.ts";
 import { displayUrl } from "../config/camera-url.ts";
 import { cameraIdSchema, enteredUrlSchema, passwordSchema, transportSchema, usernameSchema } from "../config/desired.ts";

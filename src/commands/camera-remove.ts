@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { RecorderError } from "../base/errors.ts";
 import { cameraIdSchema } from "../config/desired.ts";
 import type { ReplyCommand } from "./command.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { displayUrl } from "../config/camera-url.ts";
 import { transportSchema } from "../config/desired.ts";
 import type { DesiredCamera } from "../config/types.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { RecorderError } from "../base/errors.ts";
 import type { CheckFinding } from "../store/types.ts";
 import type { StreamCommand } from "./command.ts";

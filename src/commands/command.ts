@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { RecorderError } from "../base/errors.ts";
 import { problemsOf } from "../config/problems.ts";
 import type { CommandContext } from "./context.ts";

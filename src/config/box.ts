@@ -1,8 +1,9 @@
 import { open } from "node:fs/promises";
 import { dirname, resolve, sep } from "node:path";
 import { parse, TomlError } from "smol-toml";
-import { z } from "zod";
+import * as z from "zod";
 import { type Problem, RecorderError } from "../base/errors.ts";
+import type { LogLevel } from "../base/log.ts";
 import { problemsOf } from "./problems.ts";
 import { parseDuration, parseSize } from "./quantities.ts";
 import type { BoxConfig } from "./types.ts";
@@ -15,6 +16,8 @@ const MAX_FILE_BYTES = 256 * 1024;
 /** `sun_path` of unix(7) is 108 bytes with its terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
 const MAX_ROOTS = 8;
+
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const satisfies readonly LogLevel[];
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -135,7 +138,7 @@ function boxSchema(baseDir: string) {
         queue_bytes: size(MIB, GIB).prefault("16MiB"),
       })
       .prefault({}),
-    log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info") }).prefault({}),
+    log: z.strictObject({ level: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(", ")}`).default("info") }).prefault({}),
   });
 }
 

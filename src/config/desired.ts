@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type Problem, RecorderError } from "../base/errors.ts";
 import { type SplitUrl, splitCameraUrl } from "./camera-url.ts";
 import { problemsOf } from "./problems.ts";

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Problem } from "../base/errors.ts";
 
 /** A path as people write it: `storage.roots[1]`; "" for the whole document. */

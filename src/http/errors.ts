@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type ErrorCode, type RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 

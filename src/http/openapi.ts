@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type Command, pathFields, type Route } from "../commands/command.ts";
 import { errorBodySchema } from "./errors.ts";
 
