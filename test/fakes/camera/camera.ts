@@ -6,7 +6,7 @@ import type { Instant } from "./player.ts";
 import { StreamSource } from "./stream.ts";
 
 /** One wake-up for all clients. Spread packets want it finer than whole frames. */
-const TICK_MS = { burst: 10, spread: 5 } as const;
+const TICK_MS = { burst: 10, spread: 2 } as const;
 /** Connections that are remembered after their end. */
 const RECORD_LIMIT = 1000;
 

@@ -72,7 +72,10 @@ export function loadAudio(kind: AudioKind): ClipAudio | null {
   if (kind === "none") return null;
   const known = audios.get(kind);
   if (known !== undefined) return known;
-  const audio = kind === "aac" ? loadAac() : synthesiseG711(kind === "pcmu" ? encodeMuLaw : encodeALaw);
+  const audio =
+    kind === "aac"
+      ? { clockRateHz: 32000, unitTicks: 1024, units: splitAdts(readClipFile("sound-32k.aac")) }
+      : synthesiseG711(kind === "pcmu" ? encodeMuLaw : encodeALaw);
   audios.set(kind, audio);
   return audio;
 }
@@ -97,17 +100,16 @@ export function splitAnnexB(stream: Uint8Array): Uint8Array[] {
   return nals;
 }
 
-function loadAac(): ClipAudio {
-  const bytes = readClipFile("sound-32k.aac");
+/** Access units of a stream of ADTS frames without CRC (ISO/IEC 13818-7 6.2): 7 bytes of header, the frame length in 13 bits from bit 30 on. */
+export function splitAdts(bytes: Uint8Array): Uint8Array[] {
   const units: Uint8Array[] = [];
-  // ADTS (ISO/IEC 13818-7 6.2): 7 bytes without CRC, the frame length in 13 bits from bit 30 on.
   for (let at = 0; at + 7 <= bytes.length; ) {
     const length = (((bytes[at + 3] ?? 0) & 3) << 11) | ((bytes[at + 4] ?? 0) << 3) | ((bytes[at + 5] ?? 0) >> 5);
-    if (bytes[at] !== 0xff || length < 8) throw new Error(`sound-32k.aac has no ADTS frame at byte ${at}`);
+    if (bytes[at] !== 0xff || length < 8) throw new Error(`no ADTS frame at byte ${at} of ${bytes.length}`);
     units.push(bytes.subarray(at + 7, at + length));
     at += length;
   }
-  return { clockRateHz: 32000, unitTicks: 1024, units };
+  return units;
 }
 
 /**

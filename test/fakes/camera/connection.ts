@@ -55,6 +55,8 @@ export class Connection implements StreamClient {
   readonly #parser = new IncomingParser();
   readonly #auth: Authenticator | null;
   readonly #now: () => Instant;
+  /** Greeted with a banner: another protocol, which answers no request. */
+  readonly #foreign: boolean;
   readonly #sessionId = randomBytes(8).toString("hex");
   #source: StreamSource | null = null;
   #tracks: PlayerTrack[] = [];
@@ -82,10 +84,12 @@ export class Connection implements StreamClient {
       queuedBytes: 0,
       end: null,
     };
-    if ([...streams.values()].some((source) => source.faults.has("binary-banner"))) this.#outlet.noise(noise(200));
+    this.#foreign = [...streams.values()].some((source) => source.faults.has("binary-banner"));
+    if (this.#foreign) this.#outlet.noise(noise(200));
   }
 
   received(chunk: Uint8Array): void {
+    if (this.#foreign) return;
     const items = this.#parser.push(chunk);
     if (items === null) {
       this.close("not-rtsp");
@@ -180,7 +184,7 @@ export class Connection implements StreamClient {
   }
 
   #reply(request: RtspRequest, source: StreamSource | null, now: Instant): Reply {
-    const { options } = { options: this.#options };
+    const options = this.#options;
     if (!options.methods.includes(request.method as RtspMethod)) return { status: "501 Not Implemented" };
     // Clients ask for the methods before they know that there is a password.
     if (request.method === "OPTIONS") return { ...OK, headers: [`Public: ${options.methods.join(", ")}`] };

@@ -30,7 +30,7 @@ export type LastingFault =
   | { readonly kind: "garbage-only" }
   /** An HTTP error answers every request. */
   | { readonly kind: "http-reply" }
-  /** A connection is greeted with bytes of another protocol. Of the whole server, since no path is known by then. */
+  /** A connection is greeted with bytes of another protocol, and nothing is answered. Of the whole server, since no path is known by then. */
   | { readonly kind: "binary-banner" }
   /** PLAY is answered, and no packet ever follows. */
   | { readonly kind: "no-media" }
