@@ -25,16 +25,16 @@ What is missing (Debian packages, npm packages, Rust crates) is installed on the
 USAGE
 }
 
-# Runs test/FOLDER/NAME.ts on Bun, or lists the names there. Helpers of such scripts live in subfolders.
+# A measurement or proof is a script whose first line quotes its call: /** `./build.sh VERB NAME …`: what it shows. */
 run_named() {
   local verb=$1 folder=$2 name=${3:-}
   if [[ -z $name ]]; then
-    list_named "$folder"
+    list_named "$verb" "$folder"
     return
   fi
-  if [[ $name == */* || ! -f $folder/$name.ts || $name == *.test ]]; then
+  if ! head -n 1 "$folder/$name.ts" 2>/dev/null | grep --quiet --fixed-strings "./build.sh $verb $name"; then
     echo "build.sh: there is no '$name' for ./build.sh $verb; there is:" >&2
-    list_named "$folder" >&2
+    list_named "$verb" "$folder" >&2
     exit 2
   fi
   build_dist >&2
@@ -43,9 +43,9 @@ run_named() {
 
 list_named() {
   local file
-  for file in "$1"/*.ts; do
-    [[ -f $file && $file != *.test.ts ]] || continue
-    basename "$file" .ts
+  for file in "$2"/*.ts; do
+    [[ -f $file ]] || continue
+    sed --quiet "1s|^/\*\* \`\(\./build\.sh $1 .*\)\`: *\(.*[^ ]\) *\*/\$|\1\n    \2|p" "$file"
   done
 }
 

@@ -93,8 +93,21 @@ need_check_tools() {
   need_debian shellcheck=shellcheck
 }
 
-# The end-to-end tests play what was recorded with players that share no code with it.
+# The tests play what was recorded with players, and record from a server, that share no code with the product.
 need_all_tools() {
   need_check_tools
-  need_debian ffmpeg=ffmpeg gst-launch-1.0=gstreamer1.0-tools
+  need_debian ffmpeg=ffmpeg gst-launch-1.0=gstreamer1.0-tools gst-inspect-1.0=gstreamer1.0-tools
+  need_gstreamer qtdemux=gstreamer1.0-plugins-good h264parse=gstreamer1.0-plugins-bad avdec_h264=gstreamer1.0-libav \
+    x264enc=gstreamer1.0-plugins-ugly
+}
+
+# need_gstreamer ELEMENT=PACKAGE...: plugins have no command of their own.
+need_gstreamer() {
+  local pair missing=()
+  for pair in "$@"; do
+    gst-inspect-1.0 --exists "${pair%%=*}" || missing+=("${pair#*=}")
+  done
+  if ((${#missing[@]} > 0)); then
+    install_debian "${missing[@]}"
+  fi
 }

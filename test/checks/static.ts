@@ -1,6 +1,7 @@
 // Usage: bun test/checks/static.ts levels|docs|licences. Prints what it finds, one a line; exit code 1 where there is something.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { CLI_COMMANDS } from "../../src/cli/run.ts";
 import { buildVerbs, checkDocs } from "./docs.ts";
 import { checkTree, type Finding } from "./levels.ts";
 import { checkLicences, type Licensed } from "./licences.ts";
@@ -23,7 +24,7 @@ const CHECKS: Readonly<Record<string, () => Finding[]>> = {
     return checkDocs(new Map(pages.map((path) => [path, readFileSync(join(REPOSITORY, path), "utf8")])), {
       paths,
       verbs: buildVerbs(readFileSync(join(REPOSITORY, "build.sh"), "utf8")),
-      commands: cliCommands(),
+      commands: new Set(CLI_COMMANDS.map(({ words }) => words.join(" "))),
     });
   },
   licences: () => [...checkLicences(npmPackages(), "package-lock.json"), ...checkLicences(crates(), "native/Cargo.lock")],
@@ -43,12 +44,6 @@ function trackedPaths(): Set<string> {
     });
   }
   return paths;
-}
-
-/** The commands of the CLI: one file each, `camera-add.ts` for `camera add`. */
-function cliCommands(): Set<string> {
-  const names = readdirSync(join(REPOSITORY, "src", "cli")).filter((name) => name.endsWith(".ts"));
-  return new Set(names.map((name) => name.slice(0, -".ts".length).replace("-", " ")));
 }
 
 function npmPackages(): Licensed[] {
