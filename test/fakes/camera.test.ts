@@ -52,7 +52,7 @@ const pictures = (client: RawClient): number[] =>
 
 const inOrder = (numbers: readonly number[]): boolean => numbers.every((number, index) => number === (numbers[0] ?? 0) + index);
 
-describe.concurrent("players", () => {
+describe.concurrent("players", { timeout: 30_000 }, () => {
   it.each<[AudioKind, VirtualCameraOptions["streams"]]>([
     ["aac", [{ name: "cam1" }]],
     ["pcma", [{ name: "cam1", audio: "pcma", pacing: "spread", bitrateBps: 4_000_000 }]],
@@ -113,7 +113,7 @@ describe.concurrent("players", () => {
   });
 });
 
-describe("signalling", () => {
+describe("signalling", { timeout: 20_000 }, () => {
   it("answers the methods, and refuses what it does not offer", async () => {
     const camera = await start({ methods: ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "TEARDOWN"] });
     const client = await connect(camera);
@@ -198,10 +198,10 @@ describe("signalling", () => {
     await stuck.until(() => !inOrder(pictures(stuck)), 3000);
     expect(stuck.strayBytes).toBe(0);
     expect(inOrder(pictures(stuck))).toBe(false);
-  }, 20_000);
+  });
 });
 
-describe.concurrent("authentication", () => {
+describe.concurrent("authentication", { timeout: 30_000 }, () => {
   it.each([
     ["basic" as const, false],
     ["digest-md5" as const, false],
@@ -250,7 +250,7 @@ describe.concurrent("authentication", () => {
   });
 });
 
-describe("faults", () => {
+describe("faults", { timeout: 20_000 }, () => {
   /** A client that has been playing for a moment. */
   async function playing(options: VirtualCameraOptions = {}): Promise<{ readonly camera: VirtualCamera; readonly client: RawClient }> {
     const camera = await start(options);
@@ -373,7 +373,7 @@ describe("faults", () => {
     // Two key frames have come (50 and 100): the small one with its sets, then the first again, which brings its own as well.
     expect(new Set(sets).size).toBe(2);
     expect(inOrder(pictures(client))).toBe(true);
-  }, 10_000);
+  });
 
   it("timestamp-jump: for three frames, then for good", async () => {
     const { camera, client } = await playing({ streams: [{ name: "cam1", audio: "none", firstTimestamp: 0 }] });
