@@ -1,10 +1,13 @@
-//! Segments before the judges: ffprobe, ffmpeg and GStreamer must read and decode them whole and without a word.
+//! Segments before the judges: ffprobe, ffmpeg and `GStreamer` must read and decode them whole and without a word.
+
+// All of this target is test code, which clippy sees only in functions marked as tests.
+#![allow(clippy::unwrap_used)]
 
 mod clip;
 
 use std::path::Path;
 
-use clip::{Clip, FRAMES_PER_SECOND, HEIGHT, SECONDS, Scratch, SoundStart, WIDTH, run, text};
+use clip::{Clip, FRAMES_PER_SECOND, HEIGHT, SECONDS, Scratch, SoundBegins, WIDTH, run, text};
 use easyrms_media::identity::{ClockTrust, Identity, StreamKind};
 use easyrms_media::mp4::{Scan, SegmentScanner, SegmentState};
 use easyrms_media::track::{Codec, CodecConfig, Track};
@@ -62,7 +65,7 @@ fn assert_ffmpeg_decodes(path: &Path, pictures: usize) {
     }
 }
 
-/// Decodes one track with GStreamer; gives the bytes of raw pictures or sound.
+/// Decodes one track with `GStreamer`; gives the bytes of raw pictures or sound.
 fn gstreamer_bytes(path: &Path, pad: &str, raw: &str) -> usize {
     let pipeline = format!("filesrc location={} ! qtdemux name=d d.{pad} ! queue ! decodebin ! {raw} ! fdsink fd=1 sync=false", text(path));
     let arguments: Vec<&str> = ["-q"].into_iter().chain(pipeline.split(' ')).collect();
@@ -89,7 +92,7 @@ fn start_time(path: &Path, kind: &str) -> f64 {
 
 fn check(name: &str, video: bool, b_frames: usize, sound: Option<Codec>) {
     let scratch = Scratch::new(name);
-    let clip = Clip::make(&scratch, video, b_frames, sound, SoundStart::WithVideo, 0);
+    let clip = Clip::make(&scratch, video, b_frames, sound, SoundBegins::Together, 0);
     let (file, _) = write_segment(&clip, &clip.tracks, 0, true);
     let path = scratch.path("segment.mp4");
     std::fs::write(&path, &file).unwrap();
@@ -146,7 +149,7 @@ fn pcma_alone() {
 #[test]
 fn composition_offsets_give_even_presentation_times() {
     let scratch = Scratch::new("offsets");
-    let clip = Clip::make(&scratch, true, 3, None, SoundStart::WithVideo, 0);
+    let clip = Clip::make(&scratch, true, 3, None, SoundBegins::Together, 0);
     assert!(clip.fragments[0].parts[0].samples.iter().any(|sample| sample.composition_offset_ticks < 0));
     let path = scratch.path("segment.mp4");
     std::fs::write(&path, write_segment(&clip, &clip.tracks, 0, true).0).unwrap();
@@ -162,9 +165,9 @@ fn composition_offsets_give_even_presentation_times() {
 /// A segment cut in the middle of a run starts at 0 and keeps the distance of sound and video.
 #[test]
 fn tracks_keep_their_relation() {
-    for (name, order, video_at, sound_at) in [("before", SoundStart::BeforeVideo, 0.2, 0.0), ("after", SoundStart::AfterVideo, 0.0, 0.2)] {
+    for (name, begins, video_at, sound_at) in [("before", SoundBegins::First, 0.2, 0.0), ("after", SoundBegins::Last, 0.0, 0.2)] {
         let scratch = Scratch::new(name);
-        let clip = Clip::make(&scratch, true, 0, Some(Codec::Pcma), order, 7_200_000);
+        let clip = Clip::make(&scratch, true, 0, Some(Codec::Pcma), begins, 7_200_000);
         for first in [0, 2] {
             let path = scratch.path("segment.mp4");
             std::fs::write(&path, write_segment(&clip, &clip.tracks, first, true).0).unwrap();
@@ -180,7 +183,7 @@ fn tracks_keep_their_relation() {
 #[test]
 fn plays_when_cut_off_behind_any_fragment() {
     let scratch = Scratch::new("cut");
-    let clip = Clip::make(&scratch, true, 0, Some(Codec::Aac), SoundStart::WithVideo, 0);
+    let clip = Clip::make(&scratch, true, 0, Some(Codec::Aac), SoundBegins::Together, 0);
     let (file, ends) = write_segment(&clip, &clip.tracks, 0, false);
     for (index, end) in ends.iter().enumerate() {
         let mut prefix = file[..*end].to_vec();
@@ -203,7 +206,7 @@ fn plays_when_cut_off_behind_any_fragment() {
 #[test]
 fn plays_without_a_size_in_the_header() {
     let scratch = Scratch::new("no-size");
-    let clip = Clip::make(&scratch, true, 0, None, SoundStart::WithVideo, 0);
+    let clip = Clip::make(&scratch, true, 0, None, SoundBegins::Together, 0);
     let (mut file, _) = write_segment(&clip, &clip.tracks, 0, true);
     // Width and height behind the box type: ISO/IEC 14496-12 sections 12.1.3.2 and 8.3.2.2 (version 1).
     for (kind, at, bytes) in [(b"avc1", 28, 4), (b"tkhd", 92, 8)] {

@@ -263,7 +263,7 @@ fn write_audio_entry(out: &mut Vec<u8>, kind: [u8; 4], track: &Track, config: im
     });
 }
 
-/// Channel layout as QuickTime states it (Core Audio's `AudioChannelLayoutTag`). G.711 has no configuration that would tell it, and ffmpeg
+/// Channel layout in the words of Apple's Core Audio (`AudioChannelLayoutTag`). G.711 has no configuration that would tell it, and ffmpeg
 /// then warns that it guesses; versions before 6.1 do not know `chnl`, the box of ISO/IEC 14496-12 for this.
 fn write_chan(out: &mut Vec<u8>, channels: u8) {
     let layout = match channels {

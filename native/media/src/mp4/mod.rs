@@ -13,6 +13,8 @@ mod scan;
 mod seal;
 mod segment;
 mod sps;
+#[cfg(test)]
+mod tests;
 
 pub use fragment::{PairRanges, write_live};
 pub use head::{Head, HeadRead, HeadTrack, read_head};

@@ -140,3 +140,60 @@ impl Bits<'_> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn unit(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
+    /// What x264 writes for `ffmpeg -f lavfi -i testsrc2=size=WxH`, by profile and pixel format.
+    #[test]
+    fn reads_sizes_of_all_profiles() {
+        let parsed = |hex: &str| parse(&unit(hex)).map(|sps| (sps.width, sps.height, sps.chroma_format, sps.luma_depth_minus_8));
+        assert_eq!(parsed("67640028acd940780227e5c044000003000400000300c83c60c658"), Some((1920, 1080, 1, 0)), "High");
+        assert_eq!(parsed("6742c01ed900b0126c0440000003004000000c83c58b92"), Some((704, 576, 1, 0)), "Baseline");
+        assert_eq!(parsed("674d401feca02802dd80880000030008000003019078c18cb0"), Some((1280, 720, 1, 0)), "Main");
+        assert_eq!(parsed("6764001eacd940b424d8088000000300800000190f8a14cb"), Some((720, 576, 1, 0)), "interlaced");
+        assert_eq!(parsed("67f4001e919b281485fc7cf808800000030080000019078b16cb"), Some((642, 362, 3, 0)), "4:4:4");
+        assert_eq!(parsed("677a0028bcd940780227e27011000003000100000300320f183196"), Some((1920, 1080, 2, 0)), "4:2:2");
+    }
+
+    /// Bits as text, spaces for the reader.
+    fn bits(text: &str) -> Vec<u8> {
+        let bits: Vec<u8> = text.bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
+        bits.chunks(8).map(|byte| byte.iter().enumerate().fold(0, |value, (at, bit)| value | bit << (7 - at))).collect()
+    }
+
+    #[test]
+    fn steps_over_scaling_lists() {
+        let header = "01100100 00000000 00101000";
+        // Id 0, 4:2:0, 8 bit twice, no bypass, matrix present: first list ends at once (8 - 8 = 0), second has 16 equal entries, no others.
+        let lists = format!("1 010 1 1 0 1  1 000010001  1 {}  000000", "1".repeat(16));
+        // Frame number bits, order type 2, one reference, no gaps, 2 by 1 macroblocks, frames only, direct inference, no cropping, no VUI.
+        let size = "1 011 010 0 010 1 1 1 0 0 1";
+        let payload = bits(&format!("{header} {lists} {size}"));
+        let sps = parse(&[&[0x67], payload.as_slice()].concat()).unwrap();
+        assert_eq!((sps.width, sps.height), (32, 16));
+    }
+
+    #[test]
+    fn refuses_what_is_cut_off_or_impossible() {
+        let whole = unit("67640028acd940780227e5c044000003000400000300c83c60c658");
+        for end in 0..11 {
+            assert_eq!(parse(&whole[..end]), None);
+        }
+        assert_eq!(parse(&[0x67; 40]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = parse(&bytes);
+            let _ = parse(&[b"\x67\x64\0\x28", bytes.as_slice()].concat());
+        }
+    }
+}

@@ -63,12 +63,12 @@ struct Sound {
 
 /// How the sound lies to the video at the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SoundStart {
-    WithVideo,
+pub enum SoundBegins {
+    Together,
     /// The video begins 200 ms after the sound.
-    BeforeVideo,
+    First,
     /// The sound begins 200 ms after the video.
-    AfterVideo,
+    Last,
 }
 
 pub struct Clip {
@@ -80,15 +80,15 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// `b_frames` between two others; the run starts at `start_ms` of its media time.
-    pub fn make(scratch: &Scratch, video: bool, b_frames: usize, sound: Option<Codec>, order: SoundStart, start_ms: i64) -> Self {
+    /// `b_frames` between two others; the clip begins `run_ms` into the media time of its run.
+    pub fn make(scratch: &Scratch, video: bool, b_frames: usize, sound: Option<Codec>, begins: SoundBegins, run_ms: i64) -> Self {
         let (video_track, pictures) = if video { make_video(scratch, b_frames) } else { (None, Vec::new()) };
         let sound = sound.map(|codec| make_sound(scratch, codec));
         let tracks: Arc<[Track]> = video_track.iter().chain(sound.iter().map(|sound| &sound.track)).cloned().collect();
-        let (video_ms, sound_ms) = match order {
-            SoundStart::WithVideo => (start_ms, start_ms),
-            SoundStart::BeforeVideo => (start_ms + 200, start_ms),
-            SoundStart::AfterVideo => (start_ms, start_ms + 200),
+        let (video_ms, sound_ms) = match begins {
+            SoundBegins::Together => (run_ms, run_ms),
+            SoundBegins::First => (run_ms + 200, run_ms),
+            SoundBegins::Last => (run_ms, run_ms + 200),
         };
         let fragments = (0..SECONDS)
             .map(|second| {
@@ -99,7 +99,7 @@ impl Clip {
                 if let Some(sound) = &sound {
                     parts.push(sound_part(sound, second, sound_ms, tracks.len() - 1));
                 }
-                let start_us = (start_ms + second as i64 * 1000) * 1000;
+                let start_us = (run_ms + second as i64 * 1000) * 1000;
                 let times = FragmentTimes { start_us, duration_us: 1_000_000, start_utc_ms: 1_790_000_000_000 + start_us / 1000 };
                 let random_access = !video || parts.first().is_some_and(|part| part.samples[0].random_access);
                 Fragment::new(second as u64, Arc::clone(&tracks), parts, random_access, None, times, 0, None)
