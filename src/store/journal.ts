@@ -32,6 +32,8 @@ export interface JournalContent {
 }
 
 const FORMAT = 1;
+/** How every line begins; inside a string its quotes would be escaped. */
+const BEGIN = '{"v":';
 export const MAX_LINE_BYTES = 2048;
 /** Text inside a fact, in UTF-16 units: even escaped six-fold it stays inside a line. */
 export const MAX_DETAIL = 200;
@@ -68,9 +70,15 @@ export function parseJournal(text: string): JournalContent {
   let unreadable = 0;
   for (const line of text.split("\n")) {
     if (line === "") continue;
-    const fact = line.length > MAX_LINE_BYTES ? null : parseLine(line);
-    if (fact === null) unreadable += 1;
-    else lines.push(fact);
+    if (line.length > 2 * MAX_LINE_BYTES) {
+      unreadable += 1;
+      continue;
+    }
+    // What a crash cut off has no end of its own: the next line begins on it.
+    const begin = Math.max(0, line.lastIndexOf(BEGIN));
+    const fact = parseLine(line.slice(begin));
+    if (fact !== null) lines.push(fact);
+    if (fact === null || begin > 0) unreadable += 1;
   }
   return { lines, unreadable };
 }

@@ -62,7 +62,7 @@ CREATE TABLE segment (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX segment_by_time ON segment (stream_id, start_utc_ms);
 CREATE INDEX segment_oldest ON segment (root_id, start_utc_ms) WHERE state = 1;
-CREATE INDEX segment_unsettled ON segment (state) WHERE state <> 1;
+CREATE INDEX segment_unsettled ON segment (state, stream_id) WHERE state <> 1;
 
 CREATE TRIGGER segment_added AFTER INSERT ON segment BEGIN
   UPDATE root SET segments = segments + 1, bytes = bytes + NEW.bytes WHERE root_id = NEW.root_id;

@@ -63,8 +63,8 @@ export const TIMELINE_SQL = {
     WHERE stream_id = ?1 AND from_utc_ms >= max(?4, ?2 - (SELECT longest_gap_ms FROM stream WHERE stream_id = ?1)) AND from_utc_ms < ?3
       AND to_utc_ms > ?2 AND (from_utc_ms, gap_id, 0) > (?4, ?5, ?6)
     ORDER BY from_utc_ms, gap_id LIMIT ?7`,
-  openSegments: `SELECT ${SEGMENT_COLUMNS}, s.run_id AS id FROM segment AS s INDEXED BY segment_unsettled ${SEGMENT_JOINS}
-    WHERE s.state = ${SEGMENT_OPEN} AND s.stream_id = ?1`,
+  openSegments: `SELECT ${SEGMENT_COLUMNS}, s.run_id AS id FROM segment AS s ${SEGMENT_JOINS}
+    WHERE s.state <> ${SEGMENT_CLOSED} AND s.state = ${SEGMENT_OPEN} AND s.stream_id = ?1`,
   openRuns: `SELECT uuid AS run, start_utc_ms AS startUtcMs, end_utc_ms AS endUtcMs, end_cause AS endCause, clock_trusted AS clockTrusted, run_id AS id, 0 AS sequence
     FROM run WHERE stream_id = ?1 AND end_utc_ms IS NULL`,
   openGaps: `SELECT from_utc_ms AS startUtcMs, to_utc_ms AS endUtcMs, cause, detail, gap_id AS id, 0 AS sequence
@@ -138,12 +138,13 @@ function sourcesOf(catalog: Catalog, progress: Progress, query: TimelineQuery, s
     detail: row.detail,
     open: row.endUtcMs === null,
   });
+  // Where starts are equal: a run, its segments, a gap.
   return [
     settled<RunFields>(TIMELINE_SQL.runs, run),
-    settled<StoredSegment>(TIMELINE_SQL.segments(progress.rootIds()), segment),
-    settled<GapFields>(TIMELINE_SQL.gaps, gap),
     goingOn<RunFields>(TIMELINE_SQL.openRuns, run),
+    settled<StoredSegment>(TIMELINE_SQL.segments(progress.rootIds()), segment),
     goingOn<StoredSegment>(TIMELINE_SQL.openSegments, segment),
+    settled<GapFields>(TIMELINE_SQL.gaps, gap),
     goingOn<GapFields>(TIMELINE_SQL.openGaps, gap),
   ];
 }

@@ -1,0 +1,207 @@
+import { appendFile, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { RecorderError } from "../../src/base/errors.ts";
+import type { FragmentEntry, SegmentHead, SegmentScan } from "../../src/engine/types.ts";
+import type { FileSteps, SegmentId } from "../../src/store/types.ts";
+
+export interface FakeFragment {
+  readonly startUtcMs: number;
+  readonly durationMs: number;
+  readonly bytes: number;
+}
+
+export type FakeIdentity = Pick<SegmentHead, "serial" | "channel" | "stream" | "run" | "sequence" | "startUtcMs" | "zone"> &
+  Partial<Pick<SegmentHead, "startMonoMs" | "clockTrusted">>;
+
+/** One order of the store, as `FakeFileSteps.steps` logs it and `dieAt` names it. */
+export type FakeStep = "seal" | "sync" | "rename" | "sync-directory" | "journal" | "unlink" | "prune";
+
+interface Parsed {
+  readonly identity: FakeIdentity | null;
+  readonly fragments: FragmentEntry[];
+  readonly wholeBytes: number;
+  readonly seal: { durationMs: number; crc64: string; blake3: string } | null;
+  readonly problems: string[];
+}
+
+/**
+ * File steps on a real folder with a text format in place of MP4: a header line, a line per fragment, a seal line. Renames, unlinks and
+ * appends are real. `dieAt` ends the "process" after that step: it and everything later rejects.
+ */
+export class FakeFileSteps implements FileSteps {
+  readonly steps: FakeStep[] = [];
+  /** Appended to in order; what a writer thread would hold open. */
+  readonly #growing = new Map<string, string>();
+  readonly scanned: string[] = [];
+  dieAt: FakeStep | null = null;
+  failJournal: RecorderError | null = null;
+  availableBytes = 1_000_000_000;
+  #dead = false;
+
+  /** What the writer does before any fact comes up: creates the file and appends fragments. `torn` bytes of a next one follow. */
+  async grow(path: string, identity: FakeIdentity, fragments: readonly FakeFragment[], torn = 0): Promise<void> {
+    await mkdir(dirname(path), { recursive: true });
+    const lines = [`HEAD ${JSON.stringify(identity)}\n`, ...fragments.map(fragmentLine)];
+    await writeFile(path, lines.join("") + "FRAG {".repeat(torn));
+    this.#growing.set(`${identity.run}/${identity.sequence}`, path);
+  }
+
+  /** The fault is over. */
+  revive(): void {
+    this.dieAt = null;
+    this.#dead = false;
+  }
+
+  async scanSegment(path: string): Promise<SegmentScan> {
+    this.#live();
+    this.scanned.push(path);
+    const parsed = await parse(path);
+    const head = parsed.identity === null ? null : await this.readSegment(path);
+    const durationMs = parsed.fragments.reduce((sum, fragment) => sum + fragment.durationMs, 0);
+    return {
+      head,
+      fragments: parsed.fragments,
+      wholeBytes: parsed.wholeBytes,
+      durationMs,
+      sealed: parsed.seal !== null,
+      problems: parsed.problems,
+    };
+  }
+
+  async readSegment(path: string): Promise<SegmentHead> {
+    this.#live();
+    const { identity, seal } = await parse(path);
+    if (identity === null) throw new RecorderError("SEGMENT_DAMAGED", `${path}: no header`);
+    return {
+      startMonoMs: 0,
+      clockTrusted: true,
+      ...identity,
+      sealed: seal !== null,
+      durationMs: seal?.durationMs ?? null,
+      bytes: (await stat(path)).size,
+      crc64: seal?.crc64 ?? null,
+      blake3: seal?.blake3 ?? null,
+      previousBlake3: null,
+      tracks: [],
+    };
+  }
+
+  async recoverSegment(path: string): Promise<SegmentScan> {
+    this.#live();
+    const parsed = await parse(path);
+    if (parsed.fragments.length > 0 && parsed.seal === null) {
+      const bytes = await readFile(path);
+      await writeFile(path, bytes.subarray(0, parsed.wholeBytes));
+      await appendFile(path, sealLine(parsed.fragments));
+    }
+    this.#did("seal");
+    return this.scanSegment(path);
+  }
+
+  async renameDurable(from: string, to: string): Promise<void> {
+    this.#live();
+    if ((await sizeOf(to)) !== null) throw new RecorderError("DISK_FAULT", `${to} exists`);
+    await mkdir(dirname(to), { recursive: true });
+    await rename(from, to);
+    this.#did("rename");
+    this.#did("sync-directory");
+  }
+
+  async removeDurable(path: string, pruneDirectory: boolean): Promise<void> {
+    this.#live();
+    await unlink(path).catch(() => undefined);
+    this.#did("unlink");
+    if (pruneDirectory && (await readdir(dirname(path)).catch(() => ["gone"])).length === 0) {
+      await rmdir(dirname(path));
+      this.#did("prune");
+    }
+  }
+
+  async appendDurable(path: string, line: string): Promise<void> {
+    this.#live();
+    if (this.failJournal !== null) throw this.failJournal;
+    await mkdir(dirname(path), { recursive: true });
+    await appendFile(path, line);
+    this.#did("journal");
+  }
+
+  async freeSpace(): Promise<{ availableBytes: number; totalBytes: number }> {
+    return { availableBytes: this.availableBytes, totalBytes: 2_000_000_000 };
+  }
+
+  async finishSegment(_root: number, id: SegmentId, finalPath: string): Promise<{ bytes: number; crc64: string; blake3: string }> {
+    this.#live();
+    const path = this.#growing.get(`${id.run}/${id.sequence}`);
+    if (path === undefined) throw new RecorderError("ENGINE_MISUSE", "no such open segment");
+    const { fragments } = await parse(path);
+    await appendFile(path, sealLine(fragments));
+    this.#did("seal");
+    this.#did("sync");
+    await this.renameDurable(path, finalPath);
+    const { crc64, blake3 } = hashes(fragments);
+    return { bytes: (await stat(finalPath)).size, crc64, blake3 };
+  }
+
+  #did(step: FakeStep): void {
+    this.steps.push(step);
+    if (this.dieAt === step) this.#dead = true;
+    this.#live();
+  }
+
+  #live(): void {
+    if (this.#dead) throw new RecorderError("ENGINE_UNAVAILABLE", "the process is dead");
+  }
+}
+
+/** A fragment line padded to its size. */
+function fragmentLine(fragment: FakeFragment): string {
+  const line = `FRAG ${JSON.stringify(fragment)} `;
+  return `${line.padEnd(fragment.bytes - 1, "x")}\n`;
+}
+
+function sealLine(fragments: readonly FragmentEntry[]): string {
+  const durationMs = fragments.reduce((sum, fragment) => sum + fragment.durationMs, 0);
+  return `SEAL ${JSON.stringify({ durationMs, ...hashes(fragments) })}\n`;
+}
+
+function hashes(fragments: readonly FragmentEntry[]): { crc64: string; blake3: string } {
+  const sum = fragments.reduce((total, fragment) => total + fragment.startUtcMs, 0).toString(16);
+  return { crc64: sum.slice(-16).padStart(16, "0"), blake3: sum.slice(-64).padStart(64, "0") };
+}
+
+async function parse(path: string): Promise<Parsed> {
+  const text = await readFile(path, "latin1").catch((error: unknown) => {
+    throw new RecorderError("DISK_FAULT", `${path} cannot be read`, {}, { cause: error });
+  });
+  const parsed = { identity: null as Parsed["identity"], fragments: [] as FragmentEntry[], wholeBytes: 0, seal: null as Parsed["seal"] };
+  const problems: string[] = [];
+  let offset = 0;
+  for (const line of text.split(/(?<=\n)/)) {
+    const body = line.endsWith("\n") ? line.slice(5).replace(/\} x*\n$/, "}") : "";
+    try {
+      if (line.startsWith("HEAD ")) parsed.identity = JSON.parse(body);
+      else if (line.startsWith("FRAG ")) parsed.fragments.push({ offset, randomAccess: true, ...JSON.parse(body), bytes: line.length });
+      else if (line.startsWith("SEAL ")) parsed.seal = JSON.parse(body);
+      else throw new SyntaxError("not a line of ours");
+      parsed.wholeBytes = offset + line.length;
+    } catch {
+      problems.push(`offset ${offset}: damaged`);
+    }
+    offset += line.length;
+  }
+  return { ...parsed, problems };
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => null,
+  );
+}
+
+/** Overwrites one byte, as rot on the medium would. */
+export async function flipByte(path: string, offset: number): Promise<void> {
+  const handle = await open(path, "r+");
+  await handle.write(Buffer.from("!"), 0, 1, offset);
+  await handle.close();
+}
