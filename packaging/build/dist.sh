@@ -10,7 +10,7 @@ build_dist() {
   place node_modules/sqlite3/build/Release/node_sqlite3.node dist/node_sqlite3.node
   place "$(readlink -f node_modules/.bin/bun)" dist/bun
   place packaging/build/launcher.sh dist/easyrms
-  say "built dist/easyrms $(dist/easyrms --version)"
+  say "built $(dist/easyrms --version) in dist/"
 }
 
 build_addon() {
