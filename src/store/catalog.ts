@@ -216,11 +216,11 @@ export class Catalog {
     return row?.end ?? null;
   }
 
-  /** Files of a folder name that start in a range of time, in that order of start: what a day folder ought to hold. */
+  /** Files of a folder name whose segments start in a range of time: what day folders ought to hold. */
   filesBetween(name: string, root: number, range: { fromUtcMs: number; toUtcMs: number }): Promise<{ file: string }[]> {
     return this.#database.all(
       `SELECT s.file FROM stream CROSS JOIN segment AS s ON s.stream_id = stream.stream_id
-       WHERE stream.name = ? AND s.root_id = ? AND s.start_utc_ms >= ? AND s.start_utc_ms < ? ORDER BY s.start_utc_ms`,
+       WHERE stream.name = ? AND s.root_id = ? AND s.start_utc_ms >= ? AND s.start_utc_ms < ?`,
       [name, root, range.fromUtcMs, range.toUtcMs],
     );
   }

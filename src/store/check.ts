@@ -146,13 +146,13 @@ class Check {
     const known = new Set((await this.#context.catalog.filesBetween(name, root.id, range)).map(({ file }) => file));
     for (const entry of entries) {
       const file = `${day}/${entry}`;
-      if (entry === JOURNAL_FILE || known.has(file)) continue;
+      if (entry === JOURNAL_FILE) continue;
       const path = join(root.path, name, file);
       const open = parseOpenName(entry);
       if (open !== null) {
         if (!(await this.#isGrowing(open, path)))
-          this.#find("left-over", path, `a segment that was never finished; the next start does it`);
-      } else if (!(await this.#isKnown(path))) {
+          this.#find("left-over", path, "a segment that was never finished; the next start does it");
+      } else if (!known.has(file) && !(await this.#isKnown(path))) {
         this.#find("unknown-file", path, entry.endsWith(OPEN_SUFFIX) ? "not a name of ours" : "the catalog has no such segment");
       }
     }

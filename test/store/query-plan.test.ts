@@ -1,0 +1,144 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Catalog } from "../../src/store/catalog.ts";
+import { Database, type Value } from "../../src/store/database.ts";
+import { CATALOG_MIGRATIONS } from "../../src/store/schema.ts";
+import { queryTimeline } from "../../src/store/timeline.ts";
+import { T0 } from "./box.ts";
+
+const SEGMENTS = 100_000;
+const STREAMS = 4;
+let folder: string;
+let database: Database;
+const asked: { sql: string; parameters: readonly Value[] }[] = [];
+let catalog: Catalog;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "easyrms-plan-"));
+  database = await Database.open({ path: join(folder, "catalog.db"), synchronous: "NORMAL", migrations: CATALOG_MIGRATIONS });
+  await database.transaction(async (transaction) => {
+    const numbers = (count: number) => `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ${count - 1})`;
+    await transaction.run("INSERT INTO root (root_id, path) VALUES (1, '/r')");
+    await transaction.run(
+      `${numbers(STREAMS)} INSERT INTO stream (stream_id, camera, kind, channel, name, longest_segment_ms, longest_run_ms, longest_gap_ms)
+       SELECT i + 1, 'c' || i, 'main', i + 1, 'EZ0001_' || (i + 1), 60000, 6000000, 1000 FROM n`,
+    );
+    await transaction.run(
+      `${numbers(SEGMENTS / 100)} INSERT INTO run SELECT i + 1, 'run-' || i, i % ${STREAMS} + 1, ${T0} + i / ${STREAMS} * 6000000, 0, 1,
+       ${T0} + (i / ${STREAMS} + 1) * 6000000, 'no-media' FROM n`,
+    );
+    await transaction.run(
+      `${numbers(SEGMENTS)} INSERT INTO segment SELECT i / 100 + 1, i % 100, (i / 100) % ${STREAMS} + 1, 1, 1,
+       ${T0} + i / 100 / ${STREAMS} * 6000000 + (i % 100) * 60000, ${T0} + i / 100 / ${STREAMS} * 6000000 + (i % 100 + 1) * 60000,
+       1000, 'f' || i, NULL, NULL FROM n`,
+    );
+    await transaction.run(
+      `${numbers(SEGMENTS / 100)} INSERT INTO gap (stream_id, from_utc_ms, to_utc_ms, cause)
+       SELECT i % ${STREAMS} + 1, ${T0} + i * 1000000, ${T0} + i * 1000000 + 1000, 'no-media' FROM n`,
+    );
+  });
+  // Every statement of the reader, caught on its way.
+  const recording = {
+    all: <Row>(sql: string, parameters: readonly Value[] = []) => {
+      asked.push({ sql, parameters });
+      return database.all<Row>(sql, parameters);
+    },
+    get: <Row>(sql: string, parameters: readonly Value[] = []) => {
+      asked.push({ sql, parameters });
+      return database.get<Row>(sql, parameters);
+    },
+    transaction: database.transaction.bind(database),
+  };
+  catalog = new Catalog(recording as unknown as Database);
+}, 60_000);
+
+afterAll(async () => {
+  await database.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const progress = {
+  segment: () => null,
+  runEndUtcMs: () => null,
+  utcMs: () => T0,
+  root: () => ({ index: 0, path: "/r" }),
+  rootIds: () => [1],
+};
+
+/** Plan lines that walk a whole large table or sort. Tables of a few rows may be walked, and so may what an index has narrowed down. */
+async function expensive(): Promise<string[]> {
+  const bad: string[] = [];
+  for (const { sql, parameters } of asked) {
+    for (const { detail } of await database.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, parameters)) {
+      const walks =
+        /^SCAN (s|segment|run|gap)\b/.test(detail) && !/USING (COVERING )?INDEX (segment_unsettled|run_going_on|gap_going_on)/.test(detail);
+      if (walks || (/TEMP B-TREE/.test(detail) && /segment|gap/.test(sql))) bad.push(`${detail} in ${sql}`);
+    }
+  }
+  return bad;
+}
+
+describe("with 100,000 segments every question is answered from an index", () => {
+  const key = { camera: "c1", stream: "main" } as const;
+  const questions: readonly (readonly [string, () => Promise<unknown>])[] = [
+    [
+      "timeline",
+      () =>
+        queryTimeline(catalog, progress, {
+          camera: null,
+          stream: null,
+          range: { fromUtcMs: T0 + 1e9, toUtcMs: T0 + 1e9 + 1e6 },
+          limit: 100,
+        }),
+    ],
+    ["segment", () => catalog.segment({ run: "run-7", sequence: 3 })],
+    ["oldest", () => catalog.oldest(1, 16)],
+    ["newest", () => catalog.newest(1, 8)],
+    ["lastEnd", () => catalog.lastEnd(key)],
+    ["unsettled", () => catalog.unsettled()],
+    ["filesBetween", () => catalog.filesBetween("EZ0001_1", 1, { fromUtcMs: T0, toUtcMs: T0 + 1e7 })],
+    ["totals", () => catalog.totals()],
+    ["runsGoingOn", () => catalog.runsGoingOn()],
+    ["lastRun", () => catalog.lastRun(1)],
+    ["openGaps", () => catalog.openGaps()],
+  ];
+  for (const [name, ask] of questions) {
+    it(name, async () => {
+      asked.length = 0;
+      await ask();
+      expect(asked.length).toBeGreaterThan(0);
+      expect(await expensive()).toEqual([]);
+    });
+  }
+});
+
+it("totals are kept by triggers, not counted", async () => {
+  expect(await catalog.totals()).toEqual([{ root: 1, segments: SEGMENTS, bytes: SEGMENTS * 1000 }]);
+});
+
+it("a long query comes page by page, complete and in order", async () => {
+  const range = { fromUtcMs: T0, toUtcMs: T0 + 1e12 };
+  const rows = await queryTimeline(catalog, progress, { camera: "c1", stream: "main", range, limit: 10_000 });
+  expect(rows).toHaveLength(10_000);
+  const starts = rows.map((row) => row.fromUtcMs);
+  expect(starts).toEqual(starts.toSorted((a, b) => a - b));
+  const segments = rows.filter((row) => row.kind === "segment").map((row) => `${row.run}/${row.sequence}`);
+  expect(new Set(segments).size).toBe(segments.length);
+  expect(segments.slice(99, 101)).toEqual(["run-1/99", "run-5/0"]);
+});
+
+it("a search begins early enough for rows that started before the range", async () => {
+  const at = T0 + 30_000;
+  const rows = await queryTimeline(catalog, progress, {
+    camera: "c0",
+    stream: "main",
+    range: { fromUtcMs: at, toUtcMs: at + 1 },
+    limit: 10,
+  });
+  expect(rows.map((row) => [row.kind, row.fromUtcMs])).toEqual([
+    ["run", T0],
+    ["segment", T0],
+  ]);
+});
