@@ -8,6 +8,7 @@ const REPOSITORY = resolve(import.meta.dir, "..", "..");
 const LOGS = join(REPOSITORY, "var", "gate");
 /** How much of a failed step's output is shown; all of it is in its log. */
 const SHOWN_LINES = 60;
+const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 
 async function runStep(step: Step): Promise<StepResult> {
   const report = join(REPOSITORY, reportPath(step.name));
@@ -24,12 +25,26 @@ async function runStep(step: Step): Promise<StepResult> {
   let ended = false;
   const limit = setTimeout(() => {
     ended = true;
-    process.kill(-child.pid, "SIGKILL");
+    endGroup(child.pid, "SIGKILL");
   }, step.limitMs);
+  const interrupt = () => {
+    endGroup(child.pid, "SIGTERM");
+    process.exit(130);
+  };
+  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   clearTimeout(limit);
+  for (const signal of INTERRUPTS) process.off(signal, interrupt);
   const note = ended ? `\nended after ${step.limitMs / 1000} s\n` : "";
   return { exitCode: ended ? null : exitCode, output: `${stdout}${stderr}${note}`, report: readIfThere(report) };
+}
+
+function endGroup(leader: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-leader, signal);
+  } catch {
+    // It has just ended by itself.
+  }
 }
 
 function readIfThere(path: string): string | null {
