@@ -46,7 +46,7 @@ export interface RecoveryOptions {
 export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
   const report: RecoveryReport = { deleted: 0, recovered: 0, emptied: 0, adopted: 0, missing: 0, runsEnded: 0 };
   const recovery = new Recovery(options, report);
-  await recovery.readStreams();
+  await recovery.look();
   await recovery.finishUnsettled();
   for (const root of options.context.roots) await recovery.finishRoot(root);
   await recovery.dropVanished();
@@ -59,6 +59,8 @@ class Recovery {
   readonly #options: RecoveryOptions;
   readonly #context: StoreContext;
   readonly #report: RecoveryReport;
+  /** Catalog keys of the roots whose files can be gone by. */
+  readonly #present = new Set<number>();
   /** Streams of the catalog by folder name: several where a channel changed hands. */
   readonly #streams = new Map<string, StoredStream[]>();
 
@@ -68,7 +70,18 @@ class Recovery {
     this.#report = report;
   }
 
-  async readStreams(): Promise<void> {
+  /**
+   * What the later steps go by. A root without any stream's folder although the catalog has segments there is a disk that is missing or was
+   * swapped: nothing is concluded from files that are not on it.
+   */
+  async look(): Promise<void> {
+    const totals = await this.#context.catalog.totals();
+    for (const root of this.#context.roots) {
+      const known = totals.find((total) => total.root === root.id)?.segments ?? 0;
+      const empty = !(await list(root.path)).some((name) => parseStreamName(name) !== null);
+      if (known > 0 && empty) this.#context.log.error("root.without-recordings", { root: root.path, segments: known });
+      else this.#present.add(root.id);
+    }
     for (const stream of await this.#context.catalog.streams(null, null)) {
       this.#streams.set(stream.name, [...(this.#streams.get(stream.name) ?? []), stream]);
     }
@@ -208,7 +221,7 @@ class Recovery {
   }
 
   async #journal(place: StreamPlace, fact: JournalFact): Promise<void> {
-    const root = this.#context.roots[0];
+    const root = this.#context.roots.find((candidate) => this.#present.has(candidate.id));
     if (root !== undefined) await writeJournal(this.#context, root, place, fact);
   }
 
@@ -234,7 +247,7 @@ class Recovery {
   }
 
   #root(segment: StoredSegment): Root | null {
-    return this.#context.roots.find((root) => root.id === segment.root) ?? null;
+    return this.#context.roots.find((root) => root.id === segment.root && this.#present.has(root.id)) ?? null;
   }
 
   /** One damaged file or folder must not keep the others from being recovered. */

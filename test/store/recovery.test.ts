@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -190,6 +190,20 @@ describe("start", () => {
     await box.restart();
     expect((await segments()).map((row) => row.sequence)).toEqual([0]);
     expect((await box.findings()).map((finding) => finding.code)).toEqual(["unknown-file"]);
+  });
+
+  it("keeps the rows of a root whose disk is not there", async () => {
+    await box.record(id(0), T0);
+    await box.grow(id(1), T0 + 3000);
+    await rename(box.root, `${box.root}-elsewhere`);
+    await box.restart();
+    expect((await segments()).map((row) => row.state)).toEqual(["closed", "open"]);
+    await box.store.stop();
+    await rm(box.root, { recursive: true });
+    await rename(`${box.root}-elsewhere`, box.root);
+    await box.restart();
+    expect((await segments()).map((row) => row.state)).toEqual(["closed", "closed"]);
+    expect(await box.findings()).toEqual([]);
   });
 
   it("reads no file of earlier days", async () => {
