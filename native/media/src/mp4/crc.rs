@@ -16,9 +16,29 @@ const BYTE_POWERS: [u64; 64] = {
     powers
 };
 
+/// A checksum in progress.
+#[derive(Default)]
+pub(super) struct Crc64(crc64fast::Digest);
+
+impl Crc64 {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    pub(super) fn sum64(&self) -> u64 {
+        self.0.sum64()
+    }
+}
+
+impl std::fmt::Debug for Crc64 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.sum64())
+    }
+}
+
 /// Checksum of one piece.
 pub(super) fn crc64(bytes: &[u8]) -> u64 {
-    let mut digest = crc64fast::Digest::new();
+    let mut digest = Crc64::default();
     digest.write(bytes);
     digest.sum64()
 }

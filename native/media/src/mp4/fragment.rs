@@ -8,6 +8,7 @@ use super::boxes::{
     BOX_HEADER_BYTES, Reader, UUID_HEADER_BYTES, child, patch, put_i64, put_u32, put_u32s, put_u64, uuid_child, write_box, write_full_box,
     write_uuid_box,
 };
+use super::crc::Crc64;
 use super::{MAX_MOOF_BYTES, MAX_TRACKS, Mp4Error};
 
 /// User type of the mark's `uuid` box.
@@ -149,7 +150,7 @@ pub(super) fn mdat_bytes(payload_bytes: u64) -> u32 {
 
 /// Of the `moof` up to its last field, which is this checksum; starts from the segment header's, so that no other file's fragment passes.
 fn header_crc64(moof: &[u8], init_crc64: u64) -> u64 {
-    let mut digest = crc64fast::Digest::new();
+    let mut digest = Crc64::default();
     digest.write(&init_crc64.to_be_bytes());
     digest.write(moof.get(..moof.len().saturating_sub(8)).unwrap_or_default());
     digest.sum64()

@@ -34,7 +34,7 @@ pub const MAX_TRACKS: usize = 8;
 pub const MAX_INIT_BYTES: usize = 1 << 18;
 /// Bytes of one `moof` at most: the memory a scan needs for it, about 65 000 samples.
 pub const MAX_MOOF_BYTES: usize = 1 << 20;
-/// Fragments of one segment at most, three days of one a second; bounds table and seal (8.4 MB).
+/// Fragments of one segment at most, three days of one a second; bounds table and seal (16 MB).
 pub const MAX_FRAGMENTS: usize = 1 << 18;
 
 /// Why something cannot be written as, or read from, a segment.

@@ -1,7 +1,7 @@
 //! The reader's side: a segment pushed through once, in chunks of any size, and all that is wrong with it.
 
 use super::boxes::{BOX_HEADER_BYTES, Reader, UUID_HEADER_BYTES};
-use super::crc::FileHashes;
+use super::crc::{Crc64, FileHashes};
 use super::fragment::{self, MIN_MOOF_BYTES, Mark, Moof, mdat_bytes};
 use super::head::{self, Head, HeadRead, read_head};
 use super::seal::{self, FragmentEntry, MAX_SEAL_BYTES, SEAL_UUID, Seal, SealDraft, SealRead, read_seal};
@@ -9,7 +9,7 @@ use super::{MAX_FRAGMENTS, MAX_MOOF_BYTES, MAX_TRACKS, Mp4Error};
 
 /// Problems told one by one; the rest is counted.
 const MAX_PROBLEMS: usize = 64;
-/// What is kept of the end of a file whose boxes cannot be followed any more, to find its seal in: enough for 2000 fragments.
+/// What is kept of the end of a file whose boxes cannot be followed any more, to find its seal in: enough for 1700 fragments of two tracks.
 const LOST_TAIL_BYTES: usize = 1 << 16;
 
 /// Result of a scan.
@@ -95,17 +95,7 @@ struct Payload {
     moof: Option<Moof>,
     bytes: u64,
     left: u64,
-    digest: Digest,
-}
-
-/// CRC-64/XZ in progress.
-#[derive(Default)]
-struct Digest(crc64fast::Digest);
-
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0.sum64())
-    }
+    digest: Crc64,
 }
 
 /// A fragment of which at least one `moof` has been seen.
@@ -116,7 +106,10 @@ struct OpenFragment {
     /// Pairs whose `moof` has been seen.
     pairs: u8,
     last_track: usize,
+    /// Of the pair in progress.
+    pair_offset: u64,
     samples: [u64; MAX_TRACKS],
+    pair_bytes: [u32; MAX_TRACKS],
     valid: bool,
 }
 
@@ -189,7 +182,7 @@ impl SegmentScanner {
                 State::Uuid => self.collect(chunk, UUID_HEADER_BYTES),
                 State::Payload(payload) => {
                     let piece = chunk.get(..payload.left.min(chunk.len() as u64) as usize).unwrap_or(chunk);
-                    payload.digest.0.write(piece);
+                    payload.digest.write(piece);
                     payload.left -= piece.len() as u64;
                     self.found.hashes.update_blake3(piece);
                     self.bytes += piece.len() as u64;
@@ -269,7 +262,7 @@ impl SegmentScanner {
             b"moof" => self.lose(format!("moof claims {size} bytes, {MIN_MOOF_BYTES} to {MAX_MOOF_BYTES} are possible")),
             b"mdat" if orphan && size as usize >= BOX_HEADER_BYTES => {
                 let bytes = u64::from(size) - BOX_HEADER_BYTES as u64;
-                self.accept(State::Payload(Payload { moof: None, bytes, left: bytes, digest: Digest::default() }));
+                self.accept(State::Payload(Payload { moof: None, bytes, left: bytes, digest: Crc64::default() }));
                 self.end_payload();
             }
             b"uuid" => self.state = State::Uuid,
@@ -289,7 +282,8 @@ impl SegmentScanner {
 
     fn end_moof(&mut self) {
         let offset = self.box_offset();
-        if let Some(moof) = fragment::parse(&self.buffer, self.init_crc64).filter(|moof| moof.track < MAX_TRACKS) {
+        let tracks = self.head.as_ref().map_or(MAX_TRACKS, |head| head.tracks.len());
+        if let Some(moof) = fragment::parse(&self.buffer, self.init_crc64).filter(|moof| moof.track < tracks) {
             self.check_order(&moof, offset);
             self.accept(State::Mdat(moof));
         } else {
@@ -317,6 +311,7 @@ impl SegmentScanner {
             Some(open) if open.continues(moof) => {
                 open.pairs += 1;
                 open.last_track = moof.track;
+                open.pair_offset = offset;
                 return;
             }
             Some(_) => self.abandon_fragment(),
@@ -333,7 +328,16 @@ impl SegmentScanner {
             self.problems.add(offset, "segment does not begin at a random access point");
         }
         self.next_fragment = mark.fragment.saturating_add(1);
-        self.open = Some(OpenFragment { offset, mark, pairs: 1, last_track: moof.track, samples: [0; MAX_TRACKS], valid: true });
+        self.open = Some(OpenFragment {
+            offset,
+            mark,
+            pairs: 1,
+            last_track: moof.track,
+            pair_offset: offset,
+            samples: [0; MAX_TRACKS],
+            pair_bytes: [0; MAX_TRACKS],
+            valid: true,
+        });
     }
 
     fn abandon_fragment(&mut self) {
@@ -353,7 +357,7 @@ impl SegmentScanner {
             self.spoil();
         }
         let bytes = moof.payload_bytes;
-        self.accept(State::Payload(Payload { moof: Some(moof), bytes, left: bytes, digest: Digest::default() }));
+        self.accept(State::Payload(Payload { moof: Some(moof), bytes, left: bytes, digest: Crc64::default() }));
         self.end_payload();
     }
 
@@ -366,7 +370,7 @@ impl SegmentScanner {
     /// Closes the pair, and with its last one the fragment, once all its samples have passed.
     fn end_payload(&mut self) {
         let State::Payload(Payload { moof, bytes, left: 0, digest }) = &self.state else { return };
-        let (moof, bytes, checksum) = (*moof, *bytes, digest.0.sum64());
+        let (moof, bytes, checksum) = (*moof, *bytes, digest.sum64());
         self.found.hashes.join_crc64(checksum, bytes);
         self.state = State::Box { orphan: false };
         let Some(moof) = moof else { return };
@@ -378,6 +382,10 @@ impl SegmentScanner {
         let Some(open) = &mut self.open else { return };
         if let Some(samples) = open.samples.get_mut(moof.track) {
             *samples += u64::from(moof.samples);
+        }
+        if let Some(pair_bytes) = open.pair_bytes.get_mut(moof.track) {
+            // One over 4 GiB makes the fragment so, which is refused when it is closed.
+            *pair_bytes = (self.bytes - open.pair_offset) as u32;
         }
         if open.pairs < open.mark.pairs {
             return;
@@ -395,7 +403,14 @@ impl SegmentScanner {
         };
         let Mark { start_utc_ms, duration_us, random_access, .. } = open.mark;
         let found = &mut self.found;
-        found.fragments.push(FragmentEntry { offset: open.offset, bytes, start_utc_ms, duration_us, random_access });
+        found.fragments.push(FragmentEntry {
+            offset: open.offset,
+            bytes,
+            pair_bytes: open.pair_bytes,
+            start_utc_ms,
+            duration_us,
+            random_access,
+        });
         found.duration_us = found.duration_us.saturating_add(duration_us);
         for (total, samples) in found.samples.iter_mut().zip(open.samples) {
             *total += samples;

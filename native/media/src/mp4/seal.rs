@@ -1,6 +1,6 @@
 //! The seal: the last box of a closed segment, with the table of its fragments and the hashes of all bytes before it.
 
-use super::boxes::{BOX_HEADER_BYTES, Reader, UUID_HEADER_BYTES, put_i64, put_u32, put_u64, write_uuid_box};
+use super::boxes::{BOX_HEADER_BYTES, Reader, UUID_HEADER_BYTES, put_i64, put_u32, put_u32s, put_u64, write_uuid_box};
 use super::crc::{FileHashes, combine, crc64};
 use super::{MAX_FRAGMENTS, MAX_TRACKS, Mp4Error};
 
@@ -9,7 +9,9 @@ pub(super) const SEAL_UUID: [u8; 16] = *b"\xdb\xb9\x6b\x2c\x34\x84\x49\xa1\xb4\x
 const VERSION: u8 = 1;
 const FLAG_PREVIOUS: u32 = 1;
 const ENTRY_FLAG_RANDOM_ACCESS: u32 = 1;
-const ENTRY_BYTES: usize = 32;
+/// An entry of the table without the bytes of its pairs, which are 4 more for each track.
+const ENTRY_FIXED_BYTES: usize = 28;
+const PAIR_BYTES: usize = 4;
 /// The seal's own checksum, its length, the magic.
 const TRAILER_BYTES: usize = 16;
 /// Last bytes of every sealed file.
@@ -17,7 +19,7 @@ const MAGIC: [u8; 4] = *b"ERSL";
 /// Header to counts, and hashes to magic: all but samples per track and table.
 const FIXED_BYTES: usize = UUID_HEADER_BYTES + 28 + 32 + 8 + 32 + TRAILER_BYTES;
 /// Bytes of a seal at most.
-pub(super) const MAX_SEAL_BYTES: usize = FIXED_BYTES + 8 * MAX_TRACKS + ENTRY_BYTES * MAX_FRAGMENTS;
+pub(super) const MAX_SEAL_BYTES: usize = FIXED_BYTES + 8 * MAX_TRACKS + (ENTRY_FIXED_BYTES + PAIR_BYTES * MAX_TRACKS) * MAX_FRAGMENTS;
 
 /// One line of the fragment table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct FragmentEntry {
     pub offset: u64,
     /// All pairs of the fragment.
     pub bytes: u32,
+    /// The pair of each track, 0 where the track has none; they follow each other from `offset` on.
+    pub pair_bytes: [u32; MAX_TRACKS],
     pub start_utc_ms: i64,
     pub duration_us: u64,
     pub random_access: bool,
@@ -89,11 +93,12 @@ impl SealDraft {
         let start = out.len();
         let blake3 = self.hashes.blake3();
         let flags = if previous.is_some() { FLAG_PREVIOUS } else { 0 };
-        let seal_bytes = FIXED_BYTES + 8 * self.samples.len() + ENTRY_BYTES * self.fragments.len();
+        let tracks = self.samples.len();
+        let seal_bytes = FIXED_BYTES + 8 * tracks + (ENTRY_FIXED_BYTES + PAIR_BYTES * tracks) * self.fragments.len();
         out.reserve(seal_bytes);
         write_uuid_box(out, &SEAL_UUID, VERSION, flags, |out| {
             put_u32(out, self.fragments.len() as u32);
-            put_u32(out, self.samples.len() as u32);
+            put_u32(out, tracks as u32);
             put_u64(out, self.hashes.bytes());
             put_u64(out, self.duration_us);
             for samples in &self.samples {
@@ -103,8 +108,8 @@ impl SealDraft {
                 put_u64(out, entry.offset);
                 put_i64(out, entry.start_utc_ms);
                 put_u64(out, entry.duration_us);
-                put_u32(out, entry.bytes);
                 put_u32(out, if entry.random_access { ENTRY_FLAG_RANDOM_ACCESS } else { 0 });
+                put_u32s(out, entry.pair_bytes.into_iter().take(tracks));
             }
             out.extend_from_slice(&previous.unwrap_or_default());
             put_u64(out, self.hashes.crc64());
@@ -191,11 +196,11 @@ fn parse_body(reader: &mut Reader<'_>, flags: u32) -> Option<Seal> {
     let duration_us = reader.u64()?;
     // The counts are compared with the bytes at hand before anything is allocated by them.
     let table_bytes = reader.remaining().len();
-    if tracks > MAX_TRACKS || fragments > table_bytes / ENTRY_BYTES {
+    if tracks > MAX_TRACKS || fragments > table_bytes / ENTRY_FIXED_BYTES {
         return None;
     }
     let samples = (0..tracks).map(|_| reader.u64()).collect::<Option<Vec<_>>>()?;
-    let fragments = (0..fragments).map(|_| parse_entry(reader)).collect::<Option<Vec<_>>>()?;
+    let fragments = (0..fragments).map(|_| parse_entry(reader, tracks)).collect::<Option<Vec<_>>>()?;
     let previous = reader.array()?;
     Some(Seal {
         offset,
@@ -210,11 +215,16 @@ fn parse_body(reader: &mut Reader<'_>, flags: u32) -> Option<Seal> {
     })
 }
 
-fn parse_entry(reader: &mut Reader<'_>) -> Option<FragmentEntry> {
+fn parse_entry(reader: &mut Reader<'_>, tracks: usize) -> Option<FragmentEntry> {
     let offset = reader.u64()?;
     let start_utc_ms = reader.i64()?;
     let duration_us = reader.u64()?;
-    let bytes = reader.u32()?;
     let random_access = reader.u32()? & ENTRY_FLAG_RANDOM_ACCESS != 0;
-    Some(FragmentEntry { offset, bytes, start_utc_ms, duration_us, random_access })
+    let mut pair_bytes = [0; MAX_TRACKS];
+    let mut bytes = 0_u32;
+    for pair in pair_bytes.iter_mut().take(tracks) {
+        *pair = reader.u32()?;
+        bytes = bytes.checked_add(*pair)?;
+    }
+    Some(FragmentEntry { offset, bytes, pair_bytes, start_utc_ms, duration_us, random_access })
 }

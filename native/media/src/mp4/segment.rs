@@ -8,7 +8,7 @@ use super::crc::{FileHashes, crc64};
 use super::fragment::{Mark, Pair, PairRanges, check, durations, write_pair_header};
 use super::init::write_init_with_crc64;
 use super::seal::{FragmentEntry, SealDraft, SealedSummary};
-use super::{MAX_FRAGMENTS, Mp4Error};
+use super::{MAX_FRAGMENTS, MAX_TRACKS, Mp4Error};
 
 /// A segment being written. Every byte handed out counts as written, in that order; after a failed write the state is of no use.
 #[derive(Debug, Clone)]
@@ -62,6 +62,7 @@ impl SegmentState {
         let offset = self.draft.bytes();
         let duration_us = u64::try_from(fragment.duration_us).unwrap_or(0);
         let mut ranges = PairRanges::new(headers.len());
+        let mut pair_bytes = [0; MAX_TRACKS];
         for (index, part) in fragment.parts.iter().enumerate() {
             let payload_crc64 = crc64(&part.data);
             let mark = Mark {
@@ -81,13 +82,23 @@ impl SegmentState {
             self.next_sequence += 1;
             self.draft.hashes.update(headers.get(start..).unwrap_or_default());
             self.draft.hashes.update_with_crc64(&part.data, payload_crc64);
+            if let Some(bytes) = pair_bytes.get_mut(part.track) {
+                *bytes = (headers.len() - start + part.data.len()) as u32;
+            }
             if let Some(samples) = self.draft.samples.get_mut(part.track) {
                 *samples += part.samples.len() as u64;
             }
         }
         let bytes = (self.draft.bytes() - offset) as u32;
         let random_access = fragment.random_access;
-        self.draft.fragments.push(FragmentEntry { offset, bytes, start_utc_ms: fragment.start_utc_ms, duration_us, random_access });
+        self.draft.fragments.push(FragmentEntry {
+            offset,
+            bytes,
+            pair_bytes,
+            start_utc_ms: fragment.start_utc_ms,
+            duration_us,
+            random_access,
+        });
         self.draft.duration_us = self.draft.duration_us.saturating_add(duration_us);
         Ok(ranges)
     }

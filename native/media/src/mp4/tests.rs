@@ -127,6 +127,12 @@ fn bodies<'a>(file: &'a [u8], path: &[[u8; 4]]) -> Vec<&'a [u8]> {
     })
 }
 
+/// Length of each pair of a fragment that has one for each of the first tracks.
+fn pair_bytes(fragment: &[u8]) -> [u32; MAX_TRACKS] {
+    let boxes: Vec<_> = children(fragment).map(|(_, body)| body.len() as u32 + 8).collect();
+    std::array::from_fn(|pair| boxes.iter().skip(2 * pair).take(2).sum())
+}
+
 /// `tfdt` of every pair, with its track.
 fn decode_times(file: &[u8]) -> Vec<(u32, u64)> {
     let word = |body: &[u8], at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap());
@@ -226,12 +232,21 @@ fn whole_segment_scans_clean_in_any_chunks() {
         let entry = |at: usize| FragmentEntry {
             offset: ends[at] as u64,
             bytes: (ends[at + 1] - ends[at]) as u32,
+            pair_bytes: pair_bytes(&file[ends[at]..ends[at + 1]]),
             start_utc_ms: 1_790_000_004_000 + at as i64 * 1000,
             duration_us: 1_000_000,
             random_access: at.is_multiple_of(2),
         };
         assert_eq!(seal.fragments, (0..5).map(entry).collect::<Vec<_>>());
     }
+}
+
+/// The format is final. If this fails, stored files are no longer what the README says: make a new version instead.
+#[test]
+fn bytes_are_what_they_always_were() {
+    let Written { file, ends, .. } = sealed();
+    let hash = blake3::hash(&file).to_hex();
+    assert_eq!((file.len(), ends[0], &hash[..16]), (3981, 1247, "efb4f4c449da7b17"));
 }
 
 #[test]
