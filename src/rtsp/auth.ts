@@ -34,34 +34,40 @@ export function parseChallenges(fields: readonly string[]): readonly Challenge[]
   return challenges;
 }
 
-const PARAMETER = /[\s,]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^",]*))/y;
-const SCHEME = /[\s,]*([A-Za-z][A-Za-z0-9-]*)(?=\s|,|$)(?!\s*=)/y;
+const SEPARATORS = /[\s,]*/y;
+const SCHEME = /([A-Za-z][A-Za-z0-9-]*)(?=\s|,|$)(?!\s*=)/y;
+const PARAMETER = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^",]*))/y;
+const NONSENSE = /[^\s,]+/y;
 
 function splitChallenges(text: string): readonly Challenge[] {
   const challenges: Challenge[] = [];
   let parameters: Map<string, string> | null = null;
   let at = 0;
-  while (at < text.length) {
-    SCHEME.lastIndex = at;
-    const scheme = SCHEME.exec(text);
+  const next = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(text);
+    if (match !== null) at = pattern.lastIndex;
+    return match;
+  };
+  for (;;) {
+    next(SEPARATORS);
+    if (at >= text.length) return challenges;
+    const scheme = next(SCHEME);
     if (scheme !== null) {
       parameters = new Map();
       challenges.push({ scheme: (scheme[1] ?? "").toLowerCase(), parameters });
-      at = SCHEME.lastIndex;
       continue;
     }
-    PARAMETER.lastIndex = at;
-    const parameter = PARAMETER.exec(text);
+    const parameter = next(PARAMETER);
     if (parameter === null) {
-      at += 1;
+      // Skipped as a whole, so that hostile text costs no more than its length.
+      next(NONSENSE);
       continue;
     }
     const name = (parameter[1] ?? "").toLowerCase();
     const value = parameter[2] === undefined ? (parameter[3] ?? "").trim() : parameter[2].replace(/\\(.)/g, "$1");
     if (parameters !== null && !parameters.has(name)) parameters.set(name, value);
-    at = PARAMETER.lastIndex;
   }
-  return challenges;
 }
 
 /** A challenge that can be answered. */

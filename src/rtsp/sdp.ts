@@ -139,11 +139,15 @@ function formatParameters(payloadType: number, section: Section): ReadonlyMap<st
     const line = /^(\d{1,3})\s+(.*)$/.exec(value);
     if (line === null || Number(line[1]) !== payloadType) continue;
     for (const part of (line[2] ?? "").split(";")) {
-      const pair = /^\s*([^\s=]+)\s*=\s*"?(.*?)"?\s*$/.exec(part);
-      if (pair !== null) parameters.set((pair[1] ?? "").toLowerCase(), pair[2] ?? "");
+      const equals = part.indexOf("=");
+      if (equals > 0) parameters.set(part.slice(0, equals).trim().toLowerCase(), unquoted(part.slice(equals + 1).trim()));
     }
   }
   return parameters;
+}
+
+function unquoted(text: string): string {
+  return text.length > 1 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text;
 }
 
 function framesPerSecond(section: Section): number | null {

@@ -19,12 +19,14 @@ import { baseUrl, parseRtspUrl, type RtspUrl, redirectTarget, resolveControl } f
 /** Media must come within this time after PLAY, and never pause longer. */
 export const MEDIA_SILENCE_MS = 5000;
 const WATCH_PERIOD_MS = 1000;
+/** Before the first media: the state follows the media, so it should not lag behind it. */
+const START_PERIOD_MS = 100;
 const MAX_REDIRECTS = 5;
 const REDIRECTS: readonly number[] = [301, 302, 303, 305, 307];
 /** How long the engine may take to send TEARDOWN and close. */
 const CLOSE_WAIT_MS = 1000;
 
-/** What a session knows about a stream once PLAY was accepted. */
+/** What a session knows about a stream once media flows. */
 export interface Playing {
   /** The Server field, for people. */
   readonly server: string | null;
@@ -44,6 +46,7 @@ export interface SessionOptions {
   readonly connectTimeoutMs: number;
   /** False after a camera broke down over its sound: video alone is asked for. */
   readonly withAudio: boolean;
+  /** Once, when media has begun to flow: an accepted PLAY alone proves nothing. */
   onPlaying(playing: Playing): void;
 }
 
@@ -154,8 +157,8 @@ class Session {
       signal,
     });
     keepalive.start();
-    this.#options.onPlaying({ server: this.#serverName, described: plan.described, tracks, warnings });
-    return this.#watch(exchange, connection.lastMediaMonoMs, playedMonoMs, signal);
+    const flowing = (): void => this.#options.onPlaying({ server: this.#serverName, described: plan.described, tracks, warnings });
+    return this.#watch(exchange, connection.lastMediaMonoMs, playedMonoMs, flowing, signal);
   }
 
   async #describe(ask: Ask): Promise<TrackPlan> {
@@ -241,7 +244,13 @@ class Session {
   }
 
   /** Returns by throwing: the connection's end, silence, or the signal's reason. An open socket proves nothing; only media does. */
-  async #watch(exchange: Exchange, lastMediaMonoMs: () => number, playedMonoMs: number, signal: AbortSignal): Promise<never> {
+  async #watch(
+    exchange: Exchange,
+    lastMediaMonoMs: () => number,
+    playedMonoMs: number,
+    flowing: () => void,
+    signal: AbortSignal,
+  ): Promise<never> {
     const { clock } = this.#options;
     let firstMonoMs: number | null = null;
     const over = new AbortController();
@@ -250,7 +259,10 @@ class Session {
     for (;;) {
       const last = lastMediaMonoMs();
       if (last > playedMonoMs) {
-        firstMonoMs ??= last;
+        if (firstMonoMs === null) {
+          firstMonoMs = last;
+          flowing();
+        }
         this.mediaMs = last - firstMonoMs;
       }
       const silentMs = clock.monoMs() - Math.max(last, playedMonoMs);
@@ -263,7 +275,7 @@ class Session {
           `no media came for ${(silentMs / 1000).toFixed(1)} s, ${allowed}; before, it flowed for ${Math.round(this.mediaMs / 1000)} s`,
         );
       }
-      await sleep(clock, Math.min(WATCH_PERIOD_MS, MEDIA_SILENCE_MS - silentMs), either);
+      await sleep(clock, Math.min(firstMonoMs === null ? START_PERIOD_MS : WATCH_PERIOD_MS, MEDIA_SILENCE_MS - silentMs), either);
     }
   }
 
