@@ -1,7 +1,10 @@
+import { RecorderError } from "../base/errors.ts";
 import type { TimelineQuery, TimelineReader, TimelineRow } from "../store/types.ts";
 
 /** Rows asked for at a time: bounds memory here and the time a search holds the database. */
 const PAGE_ROWS = 500;
+/** Far more than all streams together have rows at one instant, and within what the store answers at once. */
+const MAX_PAGE_ROWS = 10_000;
 
 /**
  * All rows that overlap the range, oldest start first, in batches. The store is asked page by page, each from the start of the
@@ -28,7 +31,9 @@ export async function* timelinePages(
     const last = fresh.at(-1);
     if (!complete && (last === undefined || last.fromUtcMs <= cursorUtcMs)) {
       // Nothing but rows that began earlier, or more rows than a page at one instant: only a longer page leads on.
-      limit *= 2;
+      if (limit >= MAX_PAGE_ROWS)
+        throw new RecorderError("INTERNAL", `more than ${limit} rows overlap the instant ${cursorUtcMs}`, { cursorUtcMs });
+      limit = Math.min(limit * 2, MAX_PAGE_ROWS);
       continue;
     }
     if (last !== undefined) yield fresh;

@@ -50,6 +50,13 @@ test("more rows at one instant than a page holds are still all found", async () 
   expect(await collect(timeline, { fromUtcMs: 1500, toUtcMs: 5000 }, 4)).toHaveLength(50);
 });
 
+test("rows that no page can hold end in an error instead of a loop", async () => {
+  const timeline = new FakeTimeline();
+  timeline.rows = Array.from({ length: 10_001 }, (_, at) => gap(`c${at}`, 1000, 2000));
+  await expect(collect(timeline, { fromUtcMs: 0, toUtcMs: 5000 }, 500)).rejects.toThrow("more than 10000 rows");
+  expect(Math.max(...timeline.queries.map(({ limit }) => limit))).toBe(10_000);
+});
+
 test("an aborted signal ends the search between two pages", async () => {
   const timeline = new FakeTimeline();
   timeline.rows = Array.from({ length: 50 }, (_, at) => gap("c", at, at + 1));

@@ -1,0 +1,430 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { RecorderError } from "../../src/base/errors.ts";
+import type { Part } from "../../src/base/lifecycle.ts";
+import type { CliPorts } from "../../src/cli/command.ts";
+import { CLI_COMMANDS, runCli } from "../../src/cli/run.ts";
+import { createHttpApi } from "../../src/http/server.ts";
+import type { CheckReport } from "../../src/store/types.ts";
+import { FakeService, PROBE_REPORT, streamStatus } from "../fakes/service.ts";
+import { FakeTerminal } from "../fakes/terminal.ts";
+
+let directory: string;
+let config: string;
+let socket: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "cli-"));
+  socket = join(directory, "s.sock");
+  config = join(directory, "easyrms.toml");
+  await writeFile(config, 'serial = "test-1"\nzone = "Europe/Berlin"\n[storage]\nroots = ["rec"]\n[api]\nsocket = "s.sock"\n');
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+const REPORT: CheckReport = { deep: false, segments: 3, bytes: 12_345_678, findings: [] };
+const DAMAGED: CheckReport = {
+  ...REPORT,
+  findings: [{ code: "wrong-size", path: "/rec/a.mp4", message: "has 3 bytes, the catalog says 4" }],
+};
+const offline: CliPorts = {
+  runService: () => Promise.reject(new Error("not asked for")),
+  offlineCheck: async (_, { deep }) => ({ ...REPORT, deep }),
+};
+
+interface Run {
+  readonly terminal?: FakeTerminal;
+  readonly ports?: Partial<CliPorts>;
+  readonly signal?: AbortSignal;
+}
+
+async function cli(
+  args: readonly string[],
+  { terminal = new FakeTerminal(), ports = {}, signal = new AbortController().signal }: Run = {},
+) {
+  const exit = await runCli(args, { terminal, ports: { ...offline, ...ports }, signal });
+  return { exit, out: terminal.stdout, err: terminal.stderr };
+}
+const configured = (...args: string[]) => [...args, "--config", config];
+
+describe("without a service", () => {
+  test("every online command says so, with its own exit code", async () => {
+    for (const args of [
+      ["camera", "list"],
+      ["camera", "add", "a", "rtsp://h/"],
+      ["camera", "remove", "a"],
+      ["camera", "probe", "a"],
+      ["ls"],
+      ["status"],
+    ]) {
+      expect(await cli(configured(...args))).toEqual({
+        exit: 3,
+        out: "",
+        err: `easyrms: no easyrms serve answers at ${socket} (NOT_RUNNING)\n`,
+      });
+    }
+    const { exit, out, err } = await cli(configured("ls", "--json"));
+    expect([exit, out, JSON.parse(err)]).toEqual([3, "", { code: "NOT_RUNNING", message: expect.any(String), details: { socket } }]);
+  });
+
+  test("check does it itself", async () => {
+    expect(await cli(configured("check"))).toEqual({
+      exit: 0,
+      out: "Checked names, sizes and seals of 3 segments (12.3 MB): nothing wrong\n",
+      err: "",
+    });
+    const { exit, out } = await cli(configured("check", "--deep", "--json"));
+    expect([exit, JSON.parse(out)]).toEqual([0, { ...REPORT, deep: true }]);
+  });
+
+  test("check reports findings and a locked root by exit code", async () => {
+    const found = await cli(configured("check"), { ports: { offlineCheck: async () => DAMAGED } });
+    expect(found.exit).toBe(1);
+    expect(found.out).toBe(
+      [
+        "FINDING     FILE        WHAT",
+        "wrong-size  /rec/a.mp4  has 3 bytes, the catalog says 4",
+        "Checked names, sizes and seals of 3 segments (12.3 MB): 1 finding",
+        "",
+      ].join("\n"),
+    );
+    const locked = () => Promise.reject(new RecorderError("ROOT_LOCKED", "/rec is in use"));
+    expect(await cli(configured("check"), { ports: { offlineCheck: locked } })).toEqual({
+      exit: 1,
+      out: "",
+      err: "easyrms: /rec is in use (ROOT_LOCKED)\n",
+    });
+  });
+
+  test("serve runs the service with the configuration, and its failure is named", async () => {
+    const asked: string[] = [];
+    const runService: CliPorts["runService"] = async (options) => void asked.push(options.config.serial, options.configPath);
+    expect((await cli(configured("serve"), { ports: { runService } })).exit).toBe(0);
+    expect(asked).toEqual(["test-1", config]);
+    const locked = () => Promise.reject(new RecorderError("ROOT_LOCKED", "another serve owns /rec"));
+    expect(await cli(configured("serve"), { ports: { runService: locked } })).toEqual({
+      exit: 1,
+      out: "",
+      err: "easyrms: another serve owns /rec (ROOT_LOCKED)\n",
+    });
+  });
+
+  test("config check shows what the file means, or all that is wrong", async () => {
+    expect(await cli(configured("config", "check"))).toMatchObject({
+      exit: 0,
+      out: expect.stringContaining(`storage.roots[0]       ${directory}/rec\n`),
+    });
+    const bad = join(directory, "bad.toml");
+    await writeFile(bad, 'serial = "_"\nx = 1\n[storage]\nroots = ["a"]\n');
+    const text = [`${bad} has 2 problems`, '  serial: must be 1 to 64 letters, digits or hyphens; got "_"', "  x: unknown key", ""].join(
+      "\n",
+    );
+    expect(await cli(["config", "check", "--config", bad])).toEqual({ exit: 1, out: text, err: "" });
+    expect(JSON.parse((await cli(["config", "check", "--json", "--config", bad])).out)).toMatchObject({
+      valid: false,
+      problems: [{ path: "serial" }, { path: "x" }],
+    });
+    const served = await cli(["serve", "--config", bad]);
+    expect([served.exit, served.err.split("\n")[0]]).toEqual([4, `easyrms: ${bad} has 2 problems (CONFIG_INVALID)`]);
+  });
+
+  test.each([
+    [[], 2],
+    [["camera"], 2],
+    [["camera", "rename"], 2],
+    [["frobnicate"], 2],
+    [["--json", "ls"], 2],
+    [["ls", "--form", "now"], 2],
+    [["serve", "--config", "/nowhere/x.toml"], 4],
+    [["--version"], 0],
+    [["--help"], 0],
+  ])("%j ends with %i", async (args, exit) => expect((await cli(args)).exit).toBe(exit));
+
+  test("an interrupted command says nothing", async () => {
+    const abort = new AbortController();
+    abort.abort(new Error("SIGINT received"));
+    expect(await cli(configured("ls"), { signal: abort.signal })).toEqual({ exit: 130, out: "", err: "" });
+  });
+
+  test("help names every command and option", async () => {
+    const { out } = await cli(["--help"]);
+    for (const { words, options, summary } of CLI_COMMANDS) {
+      expect(out).toContain(`  ${words.join(" ")}`);
+      expect(out).toContain(summary);
+      const help = (await cli([...words, "--help"])).out;
+      for (const { name } of options) expect(help).toContain(`  --${name}`);
+    }
+  });
+
+  test("help of a command", async () => {
+    expect((await cli(["check", "--help"])).out).toBe(
+      [
+        "Usage: easyrms check [OPTION]...",
+        "",
+        "Check recorded files: names, sizes and seals.",
+        "",
+        "Options:",
+        "  --deep         read every box and verify every checksum",
+        "  --config FILE  configuration of the box (default /etc/easyrms/easyrms.toml)",
+        "  --json         write JSON for programs; errors are one JSON object on standard error",
+        "  --help         show this help",
+        "",
+        "Changes nothing. A running service checks itself; without one the roots are locked meanwhile. Exit code 1: something was found.",
+        "",
+      ].join("\n"),
+    );
+  });
+});
+
+test("a service that dies in the middle of an answer is noticed", async () => {
+  const server = createServer((_, reply) => {
+    reply.writeHead(200, { "content-type": "application/x-ndjson" });
+    reply.write('{"kind":"gap","camera":"a","stream":"main","from":1,"to":2,"cause":"no-media","detail":null,"open":false}\n{"kind":"ga');
+    setTimeout(() => reply.destroy(), 20);
+  }).listen(socket);
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { exit, err } = await cli(configured("ls", "--json"));
+  expect([exit, JSON.parse(err).code]).toEqual([3, "NOT_RUNNING"]);
+  await new Promise((resolve) => server.close(resolve));
+});
+
+describe("with a service", () => {
+  let service: FakeService;
+  let api: Part;
+  beforeEach(async () => {
+    service = new FakeService();
+    api = createHttpApi(service.context(socket));
+    await api.start(new AbortController().signal);
+  });
+  afterEach(() => api.stop());
+
+  test("cameras come and go", async () => {
+    const terminal = new FakeTerminal();
+    terminal.input = "hunter2\n";
+    const added = await cli(
+      configured("camera", "add", "front", "rtsp://10.0.0.1/ch1", "--user", "admin", "--password-file", "-", "--no-record"),
+      { terminal },
+    );
+    expect(added).toEqual({
+      exit: 0,
+      out: [
+        "Camera       front",
+        "Channel      1",
+        "URL          rtsp://10.0.0.1/ch1",
+        "Sub stream   -",
+        "Credentials  admin, with password",
+        "Transport    auto",
+        "Recording    no",
+        'Added. "easyrms camera list" shows what it does.',
+        "",
+      ].join("\n"),
+      err: "",
+    });
+    expect(service.desired.passwords).toEqual(new Map([["front", "hunter2"]]));
+    expect(await cli(configured("camera", "add", "front", "rtsp://h/"))).toEqual({
+      exit: 1,
+      out: "",
+      err: 'easyrms: camera "front" exists already (CONFLICT)\n  id: camera "front" exists already\n',
+    });
+    expect((await cli(configured("camera", "remove", "front"))).out).toBe(
+      "Removed camera front. Its recordings stay until their space is needed.\n",
+    );
+    expect((await cli(configured("camera", "remove", "front"))).exit).toBe(1);
+    expect((await cli(configured("camera", "list"))).out).toBe('No cameras yet. "easyrms camera add ID URL" adds one.\n');
+  });
+
+  test("a password on the command line works, with a note that does not repeat it", async () => {
+    const { exit, out, err } = await cli(configured("camera", "add", "front", "rtsp://u:hunter2@h/", "--json"));
+    expect([exit, err, JSON.parse(out).camera.hasPassword]).toEqual([0, "", true]);
+    const noted = await cli(configured("camera", "add", "back", "rtsp://u:hunter2@h/"));
+    expect(noted.err).toContain("visible to other users");
+    expect(noted.out + noted.err + out).not.toContain("hunter2");
+  });
+
+  test("a refused value is wrong usage", async () => {
+    const { exit, err } = await cli(configured("camera", "add", "Front", "http://h/"));
+    expect(exit).toBe(2);
+    expect(err).toBe(
+      [
+        "easyrms: the request to camera-add is not valid (INPUT_INVALID)",
+        "  id: must be 1 to 63 lower-case letters, digits or hyphens, and not start with a hyphen",
+        '  url: scheme "http" is not supported; allowed: rtsp',
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("camera list shows states, causes and warnings", async () => {
+    for (const id of ["front", "back", "new"]) await cli(configured("camera", "add", id, "rtsp://h/"));
+    const now = service.clock.utcMs();
+    service.recorder.streams = [
+      streamStatus("front", 1, { warnings: ["track 2: codec G726 is not supported"] }),
+      streamStatus("back", 2, {
+        state: "waiting",
+        cause: "auth-refused",
+        detail: "the camera refuses the password",
+        retryAtUtcMs: now + 300_000,
+        tracks: [],
+        sinceUtcMs: now - 45_000,
+      }),
+    ];
+    expect((await cli(configured("camera", "list"))).out).toBe(
+      [
+        "CAMERA  CHANNEL  STREAM  STATE               FOR  VIDEO           SOUND             RATE  FRAMES  LOST  NOTE",
+        "front         1  main    recording    2 min 00 s  h264 1920x1080  aac 16 kHz  4.0 Mbit/s  25.0/s     0  track 2: codec G726 is not supported",
+        "back          2  main    waiting          45.0 s  -               -                    -       -     0  auth-refused: the camera refuses the password; again in 5 min 00 s",
+        "new           3  -       not started",
+        "",
+      ].join("\n"),
+    );
+    const { out } = await cli(configured("camera", "list", "--json"));
+    expect(out.trimEnd()).not.toContain("\n");
+    expect(JSON.parse(out).cameras).toHaveLength(3);
+  });
+
+  test("ls lists segments, runs and gaps", async () => {
+    const start = Date.UTC(2026, 5, 1, 6, 0, 0);
+    const key = { camera: "front", stream: "main" } as const;
+    const run = "11111111-2222-4333-8444-555555555555";
+    service.timeline.rows = [
+      { kind: "run", ...key, run, fromUtcMs: start, toUtcMs: start + 60_000, clockTrusted: true, endCause: "no-media" },
+      {
+        kind: "segment",
+        ...key,
+        run,
+        sequence: 0,
+        root: 0,
+        path: "/rec/a.mp4",
+        bytes: 30_000_000,
+        state: "closed",
+        fromUtcMs: start + 1,
+        toUtcMs: start + 60_000,
+      },
+      {
+        kind: "gap",
+        ...key,
+        fromUtcMs: start + 60_000,
+        toUtcMs: start + 65_000,
+        cause: "no-media",
+        detail: "silence for 5 s",
+        open: false,
+      },
+    ];
+    expect((await cli(configured("ls", "front", "--from", "-3h"))).out).toBe(
+      [
+        "CAMERA  STREAM  KIND     FROM                 TO                       LENGTH     SIZE  WHAT",
+        "front   main    run      2026-06-01 08:00:00  2026-06-01 08:01:00  1 min 00 s        -  ended: no-media",
+        "front   main    segment  2026-06-01 08:00:00  2026-06-01 08:01:00  1 min 00 s  30.0 MB  /rec/a.mp4",
+        "front   main    gap      2026-06-01 08:01:00  2026-06-01 08:01:05       5.0 s        -  no-media: silence for 5 s",
+        "1 segment (30.0 MB), 1 gap",
+        "",
+      ].join("\n"),
+    );
+    const lines = (await cli(configured("ls", "--json"))).out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines).toEqual([
+      { kind: "run", ...key, from: start, to: start + 60_000, run, clockTrusted: true, endCause: "no-media" },
+      {
+        kind: "segment",
+        ...key,
+        from: start + 1,
+        to: start + 60_000,
+        path: "/rec/a.mp4",
+        bytes: 30_000_000,
+        state: "closed",
+        run,
+        sequence: 0,
+      },
+      { kind: "gap", ...key, from: start + 60_000, to: start + 65_000, cause: "no-media", detail: "silence for 5 s", open: false },
+    ]);
+    expect((await cli(configured("ls", "--to", "08:00:30", "--stream", "sub"))).out).toBe("0 segments (0 B), 0 gaps\n");
+    expect((await cli(configured("ls", "nobody"))).exit).toBe(1);
+    expect((await cli(configured("ls", "--from", "noon"))).exit).toBe(2);
+    expect((await cli(configured("ls", "--from", "now", "--to", "-1h"))).exit).toBe(2);
+  });
+
+  test("probe tells what the camera sends", async () => {
+    service.probe = async () => ({ ...PROBE_REPORT, server: "Evil\x1b[2J", findings: ["declares no sound"] });
+    expect((await cli(configured("camera", "probe", "rtsp://10.0.0.1/ch1", "--seconds", "3"))).out).toBe(
+      [
+        "URL             rtsp://10.0.0.1/ch1",
+        "Server          Evil [2J",
+        "Watched         8.0 s",
+        "Video           h264 1920x1080",
+        "Sound           -",
+        "Frame rate      24.98/s measured, 25.00/s declared",
+        "Key frames      every 2.0 s",
+        "Video bit rate  4.0 Mbit/s",
+        "Sound bit rate  -",
+        "Clock drift     +12 ppm",
+        "Lost packets    0",
+        "! declares no sound",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("status shows streams and disks", async () => {
+    service.recorder.streams = [streamStatus("a", 1), streamStatus("b", 2, { state: "waiting", cause: "camera-unreachable" })];
+    service.timeline.roots = [
+      {
+        root: 0,
+        path: "/rec",
+        segmentBytes: 150e6,
+        segments: 1234,
+        limitBytes: 200e6,
+        reserveBytes: 1e9,
+        availableBytes: 5e9,
+        totalBytes: 32e9,
+      },
+    ];
+    expect((await cli(configured("status"))).out).toBe(
+      [
+        "Serial         test-1",
+        "Version        9.9.9",
+        "Running since  2026-06-01 08:57:55 (1 h 02 min)",
+        "Zone           Europe/Berlin",
+        "Cameras        0",
+        "Streams        1 recording, 1 waiting",
+        "Rate           8.0 Mbit/s",
+        "",
+        "ROOT  SEGMENTS  RECORDED     LIMIT    FREE  RESERVE     DISK",
+        "/rec     1 234  150.0 MB  200.0 MB  5.0 GB   1.0 GB  32.0 GB",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("check asks the service, and shows its progress", async () => {
+    service.check = async ({ deep, onProgress }) => {
+      onProgress({ segments: 1, totalSegments: 2, bytes: 1_000_000 });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return { ...DAMAGED, deep };
+    };
+    const terminal = new FakeTerminal({ interactive: true });
+    const ports = { offlineCheck: () => Promise.reject(new Error("must not run")) };
+    const { exit, out, err } = await cli(configured("check", "--deep", "--json"), { terminal, ports });
+    expect([exit, JSON.parse(out)]).toEqual([1, { ...DAMAGED, deep: true }]);
+    expect(err).toContain("50 %  1 of 2 segments, 1.0 MB");
+    expect(err.endsWith("\r\x1b[K")).toBe(true);
+  });
+});
+
+describe("the program", () => {
+  const program = (...args: string[]) => Bun.spawn([process.execPath, "src/main.ts", ...args], { stdout: "pipe", stderr: "pipe" });
+
+  test("answers without loading the service", async () => {
+    const child = program("--version");
+    expect(await new Response(child.stdout).text()).toMatch(/^easyrms \d+\.\d+\.\d+\n$/);
+    expect(await child.exited).toBe(0);
+  });
+
+  test("ends with the exit code of its command", async () => {
+    const child = program("status", "--config", config);
+    expect(await new Response(child.stderr).text()).toContain("NOT_RUNNING");
+    expect(await child.exited).toBe(3);
+  });
+});
