@@ -22,6 +22,7 @@ pub use init::write_init;
 pub use scan::{Scan, SegmentScanner};
 pub use seal::{FragmentEntry, Seal, SealDraft, SealRead, SealedSummary, read_seal};
 pub use segment::SegmentState;
+pub use sps::dimensions;
 
 /// Width and height in luma samples of the pictures an H.264 SPS (a bare NAL unit) announces; `None` if it makes no sense.
 pub fn dimensions(sps: &[u8]) -> Option<(u16, u16)> {

@@ -12,6 +12,11 @@ pub(super) struct Sps {
     pub chroma_depth_minus_8: u8,
 }
 
+/// Width and height in luma samples, after cropping, of a bare SPS NAL unit; `None` if it cannot be read.
+pub fn dimensions(sps: &[u8]) -> Option<(u16, u16)> {
+    parse(sps).map(|sps| (sps.width, sps.height))
+}
+
 /// Whether an SPS of this profile states chroma format and bit depths, which `avcC` then repeats.
 pub(super) fn has_chroma_format(profile: u8) -> bool {
     matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
@@ -183,8 +188,9 @@ mod tests {
     #[test]
     fn refuses_what_is_cut_off_or_impossible() {
         let whole = unit("67640028acd940780227e5c044000003000400000300c83c60c658");
+        assert_eq!(dimensions(&whole), Some((1920, 1080)));
         for end in 0..11 {
-            assert_eq!(parse(&whole[..end]), None);
+            assert_eq!(dimensions(&whole[..end]), None);
         }
         assert_eq!(parse(&[0x67; 40]), None);
     }
