@@ -52,6 +52,12 @@ need_npm() {
   # sqlite3 has no prebuilt addon for every machine; npm then compiles it.
   need_debian node=nodejs npm=npm g++=g++ make=make python3=python3
   say "installing npm packages from package-lock.json (sqlite3 compiles for about a minute)"
+  # Headers that came with node save node-gyp a download; the addon's ABI is N-API, so any version of them will do.
+  local prefix
+  prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+  if [[ -f $prefix/include/node/node_api.h ]]; then
+    export npm_config_nodedir=$prefix
+  fi
   npm ci --no-audit --no-fund --loglevel=error >&2
   echo "$lock" >"$stamp"
 }
