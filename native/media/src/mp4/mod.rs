@@ -24,11 +24,6 @@ pub use seal::{FragmentEntry, Seal, SealDraft, SealRead, SealedSummary, read_sea
 pub use segment::SegmentState;
 pub use sps::dimensions;
 
-/// Width and height in luma samples of the pictures an H.264 SPS (a bare NAL unit) announces; `None` if it makes no sense.
-pub fn dimensions(sps: &[u8]) -> Option<(u16, u16)> {
-    sps::parse(sps).map(|sps| (sps.width, sps.height))
-}
-
 /// Tracks of a segment at most.
 pub const MAX_TRACKS: usize = 8;
 /// Bytes of `ftyp moov` at most; a reader needs no larger prefix.
