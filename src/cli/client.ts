@@ -25,7 +25,10 @@ export class Client {
   /** Rejects with the service's own error, or NOT_RUNNING. */
   async call<In extends z.ZodType, Out extends z.ZodType>(command: ReplyCommand<In, Out>, input: z.input<In>): Promise<z.output<Out>> {
     const response = await this.#request(command, input);
-    return command.output.parse(await response.json());
+    const reply: unknown = await response.json().catch((error: unknown) => {
+      throw this.#connectionError(error);
+    });
+    return command.output.parse(reply);
   }
 
   /** Items in batches as they arrive. */
