@@ -31,5 +31,6 @@ function rtspConnection(stream: EngineStream, connection: EngineConnection): Rts
     keepalive: (template, firstCseq, intervalMs) => connection.keepalive(template, firstCseq, intervalMs),
     disconnect: (lastText) => connection.disconnect(lastText),
     lastMediaMonoMs: () => stream.numbers()["last_media_mono_ms"] ?? 0,
+    keyFrames: () => stream.numbers()["random_access_units"] ?? 0,
   };
 }

@@ -41,6 +41,7 @@ const CAUSE_OF_END = {
   "ended-by-camera": "stream-fault",
   "request-flood": "stream-fault",
   garbage: "stream-fault",
+  "no-key-frame": "stream-fault",
   internal: "stream-fault",
   "media-silence": "no-media",
 } as const satisfies Record<string, keyof typeof ERROR_OF_CAUSE>;

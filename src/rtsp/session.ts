@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { type RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { TrackSetup } from "../engine/types.ts";
@@ -8,6 +8,7 @@ import { connect } from "./connect.ts";
 import { ended } from "./ends.ts";
 import type { Exchange } from "./exchange.ts";
 import { Keepalive } from "./keepalive.ts";
+import { MediaWatch } from "./media-watch.ts";
 import { excerpt, type RtspReply } from "./message.ts";
 import { Requester, type RequestHeaders } from "./requester.ts";
 import { parseSdp } from "./sdp.ts";
@@ -16,11 +17,6 @@ import { type DescribedTrack, type PlannedSetup, planTracks, type TrackPlan } fr
 import type { Resolve, RtspTransport } from "./types.ts";
 import { baseUrl, parseRtspUrl, type RtspUrl, redirectTarget, resolveControl } from "./url.ts";
 
-/** Media must come within this time after PLAY, and never pause longer. */
-export const MEDIA_SILENCE_MS = 5000;
-const WATCH_PERIOD_MS = 1000;
-/** Before the first media: the state follows the media, so it should not lag behind it. */
-const START_PERIOD_MS = 100;
 const MAX_REDIRECTS = 5;
 const REDIRECTS: readonly number[] = [301, 302, 303, 305, 307];
 /** How long the engine may take to send TEARDOWN and close. */
@@ -53,8 +49,8 @@ export interface SessionOptions {
 export interface SessionResult {
   /** Why it ended; null when the caller aborted it. */
   readonly error: RecorderError | null;
-  /** How long media flowed. */
-  readonly mediaMs: number;
+  /** How long media flowed that could be recorded. */
+  readonly recordableMs: number;
   /** The connection was lost while sound was being set up. */
   readonly brokeOnAudio: boolean;
 }
@@ -65,7 +61,7 @@ export async function runSession(options: SessionOptions, signal: AbortSignal): 
   for (let hops = 0; ; hops++) {
     const session = new Session(server, options);
     const outcome = await session.run(signal);
-    const result = { mediaMs: session.mediaMs, brokeOnAudio: session.settingUpAudio && !signal.aborted };
+    const result = { recordableMs: session.recordableMs, brokeOnAudio: session.settingUpAudio && !signal.aborted };
     if (signal.aborted) return { ...result, error: null };
     if (!("redirect" in outcome)) return { ...result, error: outcome.error };
     if (hops === MAX_REDIRECTS) {
@@ -86,22 +82,29 @@ export async function runSession(options: SessionOptions, signal: AbortSignal): 
 type Outcome = { readonly error: RecorderError } | { readonly redirect: string };
 
 class Session {
-  mediaMs = 0;
   settingUpAudio = false;
   readonly #server: RtspUrl;
   readonly #options: SessionOptions;
   /** Aggregate URL; before DESCRIBE the request URL. */
   #aggregateUrl: string;
+  /** What control attributes are relative to; known from DESCRIBE on. */
+  #baseUrl: string;
   #sessionId: string | null = null;
   #timeoutS = 60;
   #serverName: string | null = null;
   #methods: ReadonlySet<string> = new Set();
   #redirect: string | null = null;
+  #watch: MediaWatch | null = null;
 
   constructor(server: RtspUrl, options: SessionOptions) {
     this.#server = server;
     this.#options = options;
     this.#aggregateUrl = server.url;
+    this.#baseUrl = server.url;
+  }
+
+  get recordableMs(): number {
+    return this.#watch?.recordableMs ?? 0;
   }
 
   async run(signal: AbortSignal): Promise<Outcome> {
@@ -140,10 +143,15 @@ class Session {
     const plan = await this.#describe(ask);
     const { tracks, warnings } = await this.#setUp(plan, exchange, ask);
 
-    const connection = exchange.connection;
-    connection.play(tracks);
-    const playedMonoMs = this.#options.clock.monoMs();
-    const play = await this.#play(ask, connection.lastMediaMonoMs, playedMonoMs, warnings);
+    const { clock, log } = this.#options;
+    exchange.connection.play(tracks);
+    const watch = new MediaWatch(
+      exchange.connection,
+      clock,
+      tracks.some(({ codec }) => codec === "h264"),
+    );
+    this.#watch = watch;
+    const play = await this.#play(ask, watch, warnings);
     exchange.playing = true;
     if (play !== null) this.#note(play);
     const keepalive = new Keepalive({
@@ -153,12 +161,16 @@ class Session {
       headers: this.#sessionHeader(),
       methods: this.#methods,
       intervalMs: this.#timeoutS * 500,
-      log: this.#options.log,
+      log,
       signal,
     });
     keepalive.start();
-    const flowing = (): void => this.#options.onPlaying({ server: this.#serverName, described: plan.described, tracks, warnings });
-    return this.#watch(exchange, connection.lastMediaMonoMs, playedMonoMs, flowing, signal);
+    const over = new AbortController();
+    void exchange.over.then((error) => over.abort(error));
+    return watch.run(
+      () => this.#options.onPlaying({ server: this.#serverName, described: plan.described, tracks, warnings }),
+      AbortSignal.any([signal, over.signal]),
+    );
   }
 
   async #describe(ask: Ask): Promise<TrackPlan> {
@@ -176,8 +188,6 @@ class Session {
     if (plan.setups.length === 0) throw ended("no-supported-codec", `nothing can be recorded: ${plan.warnings.join("; ")}`);
     return plan;
   }
-
-  #baseUrl = "";
 
   /** SETUP of each track; sound that is refused costs only the sound. */
   async #setUp(plan: TrackPlan, exchange: Exchange, ask: Ask): Promise<{ tracks: TrackSetup[]; warnings: string[] }> {
@@ -233,49 +243,13 @@ class Session {
   }
 
   /** PLAY. A server that sends media but no reply is playing all the same: null. */
-  async #play(ask: Ask, lastMediaMonoMs: () => number, playedMonoMs: number, warnings: string[]): Promise<RtspReply | null> {
+  async #play(ask: Ask, watch: MediaWatch, warnings: string[]): Promise<RtspReply | null> {
     try {
       return this.#succeeded("PLAY", await ask("PLAY", this.#aggregateUrl, [...this.#sessionHeader(), ["Range", "npt=0.000-"]]));
     } catch (error) {
-      if (toRecorderError(error).context["end"] !== "no-reply" || lastMediaMonoMs() <= playedMonoMs) throw error;
+      if (toRecorderError(error).context["end"] !== "no-reply" || !watch.flowing) throw error;
       warnings.push("the camera sends media but did not answer PLAY");
       return null;
-    }
-  }
-
-  /** Returns by throwing: the connection's end, silence, or the signal's reason. An open socket proves nothing; only media does. */
-  async #watch(
-    exchange: Exchange,
-    lastMediaMonoMs: () => number,
-    playedMonoMs: number,
-    flowing: () => void,
-    signal: AbortSignal,
-  ): Promise<never> {
-    const { clock } = this.#options;
-    let firstMonoMs: number | null = null;
-    const over = new AbortController();
-    const either = AbortSignal.any([signal, over.signal]);
-    void exchange.over.then((error) => over.abort(error));
-    for (;;) {
-      const last = lastMediaMonoMs();
-      if (last > playedMonoMs) {
-        if (firstMonoMs === null) {
-          firstMonoMs = last;
-          flowing();
-        }
-        this.mediaMs = last - firstMonoMs;
-      }
-      const silentMs = clock.monoMs() - Math.max(last, playedMonoMs);
-      if (silentMs >= MEDIA_SILENCE_MS) {
-        const allowed = `${MEDIA_SILENCE_MS / 1000} s are allowed`;
-        if (firstMonoMs === null)
-          throw ended("media-silence", `the camera accepted PLAY and sent no media for ${(silentMs / 1000).toFixed(1)} s, ${allowed}`);
-        throw ended(
-          "media-silence",
-          `no media came for ${(silentMs / 1000).toFixed(1)} s, ${allowed}; before, it flowed for ${Math.round(this.mediaMs / 1000)} s`,
-        );
-      }
-      await sleep(clock, Math.min(firstMonoMs === null ? START_PERIOD_MS : WATCH_PERIOD_MS, MEDIA_SILENCE_MS - silentMs), either);
     }
   }
 

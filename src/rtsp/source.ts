@@ -8,7 +8,7 @@ import { runSession, type SessionResult } from "./session.ts";
 import type { CameraEndpoint, Resolve, RtspTransport, SessionEnd, SourceState } from "./types.ts";
 import { parseRtspUrl, type RtspUrl } from "./url.ts";
 
-/** Media that flowed so long ends an outage: the next one starts with quick retries again. */
+/** Recordable media for so long ends an outage: the next one starts with quick retries again. */
 const HEALTHY_MS = 10_000;
 /** A camera that answers 403 is asked this rarely: some answer so while an account is locked, and count on. */
 const FORBIDDEN_PAUSE_MS = 60_000;
@@ -121,14 +121,14 @@ export class StreamSource {
   }
 
   #note(result: SessionResult): void {
-    if (result.mediaMs >= HEALTHY_MS) {
+    if (result.recordableMs >= HEALTHY_MS) {
       this.#outageMonoMs = null;
       this.#attempt = 0;
       this.#logged = null;
     }
     this.#outageMonoMs ??= this.#options.clock.monoMs();
     // Asked for again after each session that got as far as media, so that a camera with new firmware gets its sound back.
-    this.#withAudio = !result.brokeOnAudio && (this.#withAudio || result.mediaMs > 0);
+    this.#withAudio = !result.brokeOnAudio && (this.#withAudio || result.recordableMs > 0);
   }
 
   #pauseMs(end: SessionEnd, blockedMs: number): number {

@@ -22,6 +22,8 @@ export interface RtspConnection {
   disconnect(lastText: string | null): void;
   /** CLOCK_MONOTONIC milliseconds of the last media packet of this connection's stream; 0 before the first. */
   lastMediaMonoMs(): number;
+  /** Random access points of video in this connection's stream since it was opened; only ever grows. */
+  keyFrames(): number;
 }
 
 /** Numeric addresses of a host name. */

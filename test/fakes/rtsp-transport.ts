@@ -66,6 +66,7 @@ export class FakeConnection implements RtspConnection {
   lastText: string | null = null;
   open = true;
   mediaMonoMs = 0;
+  keyFrameCount = 0;
   readonly #script: Script;
   readonly #handlers: RtspConnectionHandlers;
   readonly #clock: Clock;
@@ -111,7 +112,13 @@ export class FakeConnection implements RtspConnection {
     this.drop("requested");
   }
 
-  readonly lastMediaMonoMs = (): number => this.mediaMonoMs;
+  lastMediaMonoMs(): number {
+    return this.mediaMonoMs;
+  }
+
+  keyFrames(): number {
+    return this.keyFrameCount;
+  }
 
   /** Text of the server, on its way like any other. */
   say(text: string): void {
@@ -127,10 +134,12 @@ export class FakeConnection implements RtspConnection {
     queueMicrotask(() => this.#handlers.onDisconnected(cause, detail));
   }
 
-  /** Media comes every 40 ms from now on. */
-  startMedia(): void {
+  /** Media comes every 40 ms from now on, a key frame first and then with each `gop`th frame (never: packets that hold nothing useful). */
+  startMedia(gop = 50): void {
     this.stopMedia();
+    let frame = 0;
     const packet = (): void => {
+      if (frame++ % gop === 0 && gop !== Number.POSITIVE_INFINITY) this.keyFrameCount += 1;
       this.mediaMonoMs = this.#clock.monoMs();
       this.#stopMedia = this.#clock.after(40, packet);
     };

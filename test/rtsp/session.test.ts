@@ -351,9 +351,9 @@ describe("while playing", () => {
     await clock.advance(20_000);
     transport.connection.drop(cause);
     await settle();
-    const { error, mediaMs } = await result;
+    const { error, recordableMs } = await result;
     expect(error && sessionEnd(error).code).toBe(code);
-    expect(mediaMs).toBeGreaterThan(18_000);
+    expect(recordableMs).toBeGreaterThan(18_000);
     expect(clock.pendingTimers).toBe(0);
   });
 
@@ -371,7 +371,7 @@ describe("while playing", () => {
     expect(error && sessionEnd(error)).toEqual({
       cause: "no-media",
       code: "media-silence",
-      detail: expect.stringMatching(/no media came for 5\.0 s, 5 s are allowed; before, it flowed for 2\d s/),
+      detail: expect.stringMatching(/no media came for 5\.0 s, 5 s are allowed; before, it flowed for 2\d\.\d s/),
     });
     expect(transport.connection.lastText).toMatch(/^TEARDOWN /);
   });
@@ -390,6 +390,46 @@ describe("while playing", () => {
     await clock.advance(5100);
     expect((await result).error?.code).toBe("CAMERA_NO_MEDIA");
     expect(transport.connection.open).toBe(false);
+  });
+
+  it("ends a stream of packets without a key frame after a minute, and does not call it healthy", async () => {
+    const script = withAnswer(
+      ({ method }, connection) => {
+        if (method === "PLAY") connection.startMedia(Number.POSITIVE_INFINITY);
+        return undefined;
+      },
+      { media: false },
+    );
+    const { clock, result, playing } = begin(script);
+    await clock.advance(59_000);
+    expect(playing).toHaveLength(1);
+    await clock.advance(2000);
+    const { error, recordableMs } = await result;
+    expect(error && sessionEnd(error)).toEqual({
+      cause: "stream-fault",
+      code: "no-key-frame",
+      detail: expect.stringMatching(/no key frame came for 60\.\d s/),
+    });
+    expect(recordableMs).toBe(0);
+  });
+
+  it("bears key frames that are 40 s apart, and a drought of less than four such intervals", async () => {
+    const { transport, clock, result } = begin(
+      withAnswer(
+        ({ method }, connection) => {
+          if (method === "PLAY") connection.startMedia(1000);
+          return undefined;
+        },
+        { media: false },
+      ),
+    );
+    await clock.advance(200_000);
+    transport.connection.startMedia(Number.POSITIVE_INFINITY);
+    await clock.advance(115_000);
+    expect(transport.connection.open).toBe(true);
+    await clock.advance(60_000);
+    const { error } = await result;
+    expect(error && sessionEnd(error).code).toBe("no-key-frame");
   });
 
   it("goes on when media comes but no reply to PLAY", async () => {
