@@ -53,7 +53,7 @@ export class RawClient {
       hostname,
       port: Number(port),
       socket: {
-        data: (_, chunk) => this.#received(chunk),
+        data: (_, chunk) => this.received(chunk),
         end: () => this.#close("end"),
         close: (_, error) => this.#close(error === undefined ? "end" : "reset"),
         error: () => this.#close("reset"),
@@ -131,7 +131,7 @@ export class RawClient {
     if (this.closed === "no") this.closed = how;
   }
 
-  #received(chunk: Uint8Array): void {
+  protected received(chunk: Uint8Array): void {
     this.receivedBytes += chunk.length;
     this.#pending = Buffer.concat([this.#pending, chunk]);
     for (;;) {

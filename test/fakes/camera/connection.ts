@@ -6,6 +6,7 @@ import { noise } from "./noise.ts";
 import type { ServerOptions } from "./options.ts";
 import { type ByteSocket, InterleavedOutlet } from "./outlet.ts";
 import { type Instant, Player, type PlayerCounts, type PlayerTrack } from "./player.ts";
+import { formatReply, malformReply, pathOf, type Reply } from "./reply.ts";
 import { parseReceiverReports, type ReceiverReport } from "./rtcp.ts";
 import { describeStream, TRACK_CONTROLS } from "./sdp.ts";
 import type { StreamClient, StreamSource } from "./stream.ts";
@@ -36,12 +37,6 @@ export interface ConnectionSocket extends ByteSocket {
 
 /** The reports and requests of a connection that are kept. */
 const RECORD_LIMIT = 1000;
-
-interface Reply {
-  readonly status: string;
-  readonly headers?: readonly string[];
-  readonly body?: string;
-}
 
 const OK: Reply = { status: "200 OK" };
 
@@ -291,29 +286,4 @@ export class Connection implements StreamClient {
     }
     return best;
   }
-}
-
-/** Path of an RTSP URL, without its query; control names may stand behind the query. */
-function pathOf(uri: string): string {
-  const [, path = "/", , behind = ""] = /^rtsp:\/\/[^/?]*(\/[^?]*)?(\?[^/]*(\/.*)?)?$/i.exec(uri) ?? [];
-  return path.replace(/\/$/, "") + behind;
-}
-
-function formatReply(reply: Reply, cseq: string): string {
-  const body = reply.body ?? "";
-  const length = body === "" ? [] : [`Content-Length: ${Buffer.byteLength(body, "latin1")}`];
-  return [`RTSP/1.0 ${reply.status}`, `CSeq: ${cseq}`, ...(reply.headers ?? []), ...length, "", body].join("\r\n");
-}
-
-/** A reply that no parser may accept as it stands, one way after the other. */
-function malformReply(text: string, turn: number): string {
-  const ways = [
-    () => text.replace("RTSP/1.0 200", "RTSP/1.0 2x0"),
-    () => text.replace(/CSeq: .*\r\n/, ""),
-    () => text.replace(/CSeq: (.*)\r\n/, "CSeq: -$1x\r\n"),
-    () => text.replace("\r\n\r\n", "\r\nContent-Length: 99999999999\r\n\r\n"),
-    () => text.replace("\r\n", `\r\nX-Long: ${"x".repeat(100_000)}\r\n`),
-    () => text.replace("RTSP/1.0", "\u0000\u0001\u0002"),
-  ];
-  return (ways[turn % ways.length] ?? (() => text))();
 }

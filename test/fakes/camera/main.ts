@@ -1,7 +1,8 @@
 /**
  * The virtual camera as a process of its own, for the demo and for measurements. When it accepts connections it prints one JSON line:
  * `{"port":…,"pid":…,"urls":{"cam1":"rtsp://…"}}`. Each line on stdin is an order, answered with one line on stdout:
- * `{"stream":"cam1","fault":{"kind":"silence"}}`, `{"stream":"cam1","clear":"silence"}`, `{"clients":true}`. SIGTERM and SIGINT end it.
+ * `{"stream":"cam1","fault":{"kind":"silence"}}`, `{"stream":"cam1","clear":"silence"}`, `{"clients":true}`,
+ * `{"usage":true}` (CPU microseconds of the process so far, by getrusage, and its memory). SIGTERM and SIGINT end it.
  */
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
@@ -113,6 +114,7 @@ interface Order {
   readonly fault?: Fault;
   readonly clear?: FaultKind;
   readonly clients?: boolean;
+  readonly usage?: boolean;
 }
 
 function obey(camera: VirtualCamera, line: string): void {
@@ -120,6 +122,10 @@ function obey(camera: VirtualCamera, line: string): void {
     const order = JSON.parse(line) as Order;
     if (order.clients === true) {
       say({ clients: camera.clients(order.stream) });
+      return;
+    }
+    if (order.usage === true) {
+      say({ usage: { ...process.cpuUsage(), rssBytes: process.memoryUsage.rss() } });
       return;
     }
     for (const stream of order.stream === undefined ? camera.streams : [order.stream]) {
