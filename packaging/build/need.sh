@@ -105,6 +105,10 @@ need_all_tools() {
   need_debian ffmpeg=ffmpeg gst-launch-1.0=gstreamer1.0-tools gst-inspect-1.0=gstreamer1.0-tools
   need_gstreamer qtdemux=gstreamer1.0-plugins-good h264parse=gstreamer1.0-plugins-bad avdec_h264=gstreamer1.0-libav \
     x264enc=gstreamer1.0-plugins-ugly
+  # Debian's own Python: GObject bindings are built for no other.
+  if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null; then
+    install_debian python3-gi gir1.2-gst-rtsp-server-1.0
+  fi
 }
 
 # need_gstreamer ELEMENT=PACKAGE...: plugins have no command of their own.
