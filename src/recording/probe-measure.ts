@@ -128,14 +128,16 @@ function findings(report: Omit<Measured, "findings">, playing: Playing, last: St
     const count = value(last, name);
     if (count > 0) found.push(sentence(count));
   };
-  counted("lost_packets", (count) => `${count} packets were lost on the way`);
-  counted("malformed_packets", (count) => `${count} packets could not be read`);
-  counted("ignored_packets", (count) => `${count} packets of an unannounced payload type came`);
-  counted("discarded_units", (count) => `${count} frames were incomplete and would not be recorded`);
-  counted("time_jumps", (count) => `the timestamps jumped ${count} times`);
-  counted("outliers", (count) => `${count} frames had a senseless timestamp`);
+  counted("lost_packets", (count) => `lost ${plural(count, "packet")} on the way`);
+  counted("malformed_packets", (count) => `sent ${plural(count, "packet")} that could not be read`);
+  counted("ignored_packets", (count) => `sent ${plural(count, "packet")} of an unannounced payload type`);
+  counted("discarded_units", (count) => `${plural(count, "frame")} came incomplete and would not be recorded`);
+  counted("time_jumps", (count) => `the timestamps jumped ${plural(count, "time")}`);
+  counted("outliers", (count) => `${plural(count, "frame")} had a senseless timestamp`);
   return found;
 }
+
+const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 const rounded = (number: number): string => String(Math.round(number * 10) / 10);
 
