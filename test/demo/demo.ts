@@ -12,7 +12,7 @@ import { DEMO_CAMERAS, STREAM } from "./cameras.ts";
 import { DemoRecorder } from "./recorder.ts";
 import { readRecordings } from "./recordings.ts";
 import { Screen } from "./screen.ts";
-import { type CameraSummary, type Listed, summaryText } from "./view.ts";
+import { type CameraSummary, type Listed, shortcomings, summaryText } from "./view.ts";
 
 const USAGE = `usage: ./build.sh demo [--seconds N]
   Records four virtual cameras under var/demo until Ctrl-C, or for N seconds, then checks what was recorded.
@@ -117,8 +117,10 @@ async function summarize(recorder: DemoRecorder, listed: ReadonlyMap<string, Lis
   const report = await recorder.check();
   process.stdout.write(checkText(report, screen.colour));
   process.stdout.write(`Files: ${relative(process.cwd(), recorder.root)}\n`);
-  const whole = cameras.every(({ durationMs, gaps }) => durationMs > 0 && gaps === 0);
-  return whole && report.findings.length === 0 ? 0 : 1;
+  const failures = shortcomings(cameras);
+  if (failures.length > 0)
+    process.stdout.write(`Not as it should be: ${failures.join(", ")}. See ${relative(process.cwd(), recorder.logPath)}\n`);
+  return failures.length === 0 && report.findings.length === 0 ? 0 : 1;
 }
 
 async function main(): Promise<number> {

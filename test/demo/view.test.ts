@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { StreamStatus } from "../../src/recording/types.ts";
 import { readRecordings } from "./recordings.ts";
-import { liveText, periodicText, type Snapshot, summaryText } from "./view.ts";
+import { liveText, periodicText, type Snapshot, shortcomings, summaryText } from "./view.ts";
 
 const stream: StreamStatus = {
   camera: "gate",
@@ -75,6 +75,14 @@ it("says the same in one line where nothing can be redrawn", () => {
 it("sums up by camera", () => {
   const text = summaryText([{ id: "gate", segments: 3, durationMs: 128_400, bytes: 64_000_000, gaps: 0 }], false);
   expect(text.split("\n")[1]).toMatch(/^gate +3 +2 min 08 s +64\.0 MB +0$/);
+});
+
+it("names the cameras that failed", () => {
+  const whole = { id: "gate", segments: 1, durationMs: 1000, bytes: 1, gaps: 0 };
+  expect(shortcomings([whole, { ...whole, id: "yard", durationMs: 0 }, { ...whole, id: "lobby", gaps: 2 }])).toEqual([
+    "yard recorded nothing",
+    "lobby has 2 gaps",
+  ]);
 });
 
 it("counts closed files of a channel by their names, and nothing else", () => {

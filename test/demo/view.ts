@@ -128,3 +128,11 @@ export function summaryText(cameras: readonly CameraSummary[], colour: boolean):
   ]);
   return new Table(SUMMARY_COLUMNS, colour).lines(rows);
 }
+
+/** Why the demo has failed, a phrase each; empty when every camera recorded without a gap. */
+export function shortcomings(cameras: readonly CameraSummary[]): string[] {
+  return cameras.flatMap(({ id, durationMs, gaps }) => {
+    if (durationMs === 0) return [`${id} recorded nothing`];
+    return gaps === 0 ? [] : [`${id} has ${pluralText(gaps, "gap")}`];
+  });
+}
