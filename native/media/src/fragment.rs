@@ -147,6 +147,11 @@ impl BufferPool {
         }
     }
 
+    /// Capacity of the buffers that wait for use.
+    pub fn bytes(&self) -> usize {
+        self.lock().iter().map(Vec::capacity).sum()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -1,0 +1,94 @@
+//! `NativeFiles`: file steps that need no running engine, each on a worker thread of the runtime.
+
+use std::path::Path;
+
+use easyrms_engine::{EngineError, files};
+use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
+use napi::{Env, Task};
+use napi_derive::napi;
+
+use crate::convert::{FreeSpace, SegmentHead, SegmentScan, to_u64};
+use crate::failure::{Result, rejection};
+
+/// A blocking step and the shape of its answer.
+pub struct Step<T, J> {
+    run: Option<Box<dyn FnOnce() -> Result<T, EngineError> + Send>>,
+    answer: fn(T) -> J,
+}
+
+impl<T, J> Step<T, J> {
+    fn task(run: impl FnOnce() -> Result<T, EngineError> + Send + 'static, answer: fn(T) -> J) -> AsyncTask<Self>
+    where
+        T: Send + 'static,
+        J: ToNapiValue + TypeName,
+    {
+        AsyncTask::new(Self { run: Some(Box::new(run)), answer })
+    }
+}
+
+impl<T: Send + 'static, J: ToNapiValue + TypeName> Task for Step<T, J> {
+    /// The engine's error goes along as a value, since only the main thread can make the error object with its code.
+    type Output = Result<T, EngineError>;
+    type JsValue = J;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        Ok(self.run.take().map_or_else(|| Err(EngineError::Internal("a step runs once".to_owned())), |run| run()))
+    }
+
+    fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<J> {
+        output.map(self.answer).map_err(|error| rejection(env, &error))
+    }
+}
+
+type Nothing = Step<(), ()>;
+
+#[napi(namespace = "files")]
+pub fn scan_segment(path: String, bytes_per_second: f64) -> Result<AsyncTask<Step<easyrms_media::mp4::Scan, SegmentScan>>> {
+    let rate = to_u64(bytes_per_second, "bytesPerSecond")?;
+    Ok(Step::task(move || files::scan_segment(Path::new(&path), rate), SegmentScan::from))
+}
+
+#[napi(namespace = "files")]
+pub fn read_segment(path: String) -> AsyncTask<Step<files::SegmentEnds, SegmentHead>> {
+    Step::task(move || files::read_segment(Path::new(&path)), SegmentHead::from)
+}
+
+#[napi(namespace = "files")]
+pub fn recover_segment(path: String) -> AsyncTask<Step<easyrms_media::mp4::Scan, SegmentScan>> {
+    Step::task(move || files::recover_segment(Path::new(&path)), SegmentScan::from)
+}
+
+#[napi(namespace = "files")]
+pub fn rename_durable(from: String, to: String) -> AsyncTask<Nothing> {
+    Step::task(move || files::rename_durable(Path::new(&from), Path::new(&to)), |()| ())
+}
+
+#[napi(namespace = "files")]
+pub fn remove_durable(path: String, prune_directory: bool) -> AsyncTask<Nothing> {
+    Step::task(move || files::remove_durable(Path::new(&path), prune_directory), |()| ())
+}
+
+#[napi(namespace = "files")]
+pub fn append_durable(path: String, line: String) -> AsyncTask<Nothing> {
+    Step::task(move || files::append_durable(Path::new(&path), &line), |()| ())
+}
+
+#[napi(namespace = "files")]
+pub fn free_space(path: String) -> AsyncTask<Step<(u64, u64), FreeSpace>> {
+    let answer = |(available, total): (u64, u64)| FreeSpace { available_bytes: available as f64, total_bytes: total as f64 };
+    Step::task(move || files::free_space(Path::new(&path)), answer)
+}
+
+/// Waits for threads that are on their way out.
+pub fn join(wait: impl FnOnce() + Send + 'static) -> AsyncTask<Nothing> {
+    Step::task(
+        move || {
+            wait();
+            Ok(())
+        },
+        |()| (),
+    )
+}
+
+/// The task that [`join`] makes.
+pub type Join = Nothing;

@@ -1,0 +1,101 @@
+//! Single file steps, shared by the writer and the steps that TypeScript orders one by one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// Makes the entries of a directory durable.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Creates a directory and those above it that are missing, each made durable in its parent.
+pub fn create_directories(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Err(error) };
+            create_directories(parent)?;
+            match fs::create_dir(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// The directory a file is in.
+pub fn directory_of(path: &Path) -> io::Result<&Path> {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{} is in no directory", path.display())))
+}
+
+/// Creates a file that must not exist yet.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).open(path)
+}
+
+/// Reserves blocks without changing the size. Best effort: a file system that cannot, or has no room, shows it at the write.
+pub fn reserve(file: &File, offset: u64, bytes: u64) -> bool {
+    bytes > 0 && rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes).is_ok()
+}
+
+/// Writes all slices at `offset`; in one call unless the kernel takes less. Returns the number of calls.
+pub fn write_all_at(file: &File, slices: &[&[u8]], offset: u64) -> io::Result<u64> {
+    let total: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut done = 0;
+    let mut calls = 0;
+    while done < total {
+        let mut skip = done;
+        let mut rest: Vec<IoSlice<'_>> = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let from = skip.min(slice.len());
+            skip -= from;
+            if let Some(left) = slice.get(from..).filter(|left| !left.is_empty()) {
+                rest.push(IoSlice::new(left));
+            }
+        }
+        calls += 1;
+        match rustix::io::pwritev(file, &rest, offset + done as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => done += written,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(calls)
+}
+
+/// Starts write-out of a range without waiting for it. Best effort: the sync that follows is what counts.
+pub fn start_write_out(file: &File, offset: u64, bytes: u64) {
+    let (Ok(offset), Ok(bytes)) = (i64::try_from(offset), i64::try_from(bytes)) else { return };
+    // SAFETY: a system call on a descriptor that `file` keeps open; it takes no pointers.
+    unsafe {
+        libc::sync_file_range(file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE);
+    }
+}
+
+/// Gives the pages of everything up to `bytes` back to the machine; they are on the device.
+pub fn drop_cache(file: &File, bytes: u64) {
+    let _ = rustix::fs::fadvise(file, 0, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
+}
+
+/// rename that fails with EEXIST instead of replacing.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(Into::into)
+}
+
+/// Makes a rename durable: both directories, once if they are the same.
+pub fn sync_directories(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (directory_of(from)?, directory_of(to)?);
+    sync_directory(to)?;
+    if from == to { Ok(()) } else { sync_directory(from) }
+}

@@ -1,0 +1,260 @@
+//! The writer thread of a root: takes orders in batches, appends, and syncs all files together.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::file::{SegmentFile, StepError, failed};
+use super::{Inbox, SegmentKey, WriterOrder, WriterReport};
+use crate::facts::{DropCause, Fact, FactQueue, SegmentEnd};
+use crate::ring::Item;
+use crate::stats::{EngineSlot, Page, StreamSlot};
+use crate::stream::StreamShared;
+use crate::ticket::SegmentTicket;
+
+/// Ended segments that may wait for their final name; each holds a descriptor.
+const MAX_UNFINISHED: usize = 512;
+/// Appends handled before a due group sync gets its turn.
+const BATCH: usize = 64;
+
+/// What a writer is made of.
+pub struct WriterOptions {
+    pub root: u32,
+    /// A group sync starts at most this long after a fragment came.
+    pub sync_after: Duration,
+    pub inbox: Arc<Inbox>,
+    pub facts: Arc<FactQueue>,
+    pub stats: Arc<Page<EngineSlot>>,
+    /// Tells the network thread. Must not block.
+    pub report: Box<dyn Fn(WriterReport) + Send>,
+}
+
+/// Starts the writer of a root. It returns after [`WriterOrder::Shutdown`].
+pub fn spawn(options: WriterOptions) -> io::Result<JoinHandle<()>> {
+    let name = format!("easyrms-write{}", options.root);
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || Writer { options, segments: BTreeMap::new(), sync_due: None, headers: Vec::new() }.run())
+}
+
+enum Segment {
+    Growing(Box<SegmentFile>),
+    /// Given up. Keeps what was not durable until it is reclaimed.
+    Failed {
+        items: Vec<Item>,
+    },
+}
+
+struct Writer {
+    options: WriterOptions,
+    segments: BTreeMap<SegmentKey, Segment>,
+    sync_due: Option<Instant>,
+    /// Scratch for fragment headers.
+    headers: Vec<u8>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut running = true;
+        while running {
+            for (index, order) in self.options.inbox.take(self.sync_due).into_iter().enumerate() {
+                running &= self.obey(order);
+                if index % BATCH == BATCH - 1 {
+                    self.sync_if_due();
+                }
+            }
+            self.sync_if_due();
+        }
+        for segment in self.segments.values() {
+            if let Segment::Growing(file) = segment {
+                // Best effort: recovery trims what stays behind.
+                let _ = file.trim();
+            }
+        }
+        self.sync_group();
+    }
+
+    fn obey(&mut self, order: WriterOrder) -> bool {
+        match order {
+            WriterOrder::Open { stream, ticket, item } => self.open(&stream, &ticket, item),
+            WriterOrder::Append { key, item } => self.append(key, item),
+            WriterOrder::End { key, reason } => self.end(key, reason),
+            WriterOrder::Reclaim { stream, key } => self.reclaim(stream, key),
+            WriterOrder::Finish { key, final_path } => self.finish(key, &final_path),
+            WriterOrder::Shutdown => return false,
+        }
+        true
+    }
+
+    fn open(&mut self, stream: &Arc<StreamShared>, ticket: &SegmentTicket, item: Item) {
+        let key = SegmentKey { run: ticket.run, sequence: ticket.sequence };
+        if self.segments.contains_key(&key) {
+            let error = StepError { step: "open", source: io::Error::from_raw_os_error(libc::EEXIST), refused: false };
+            // The segment of that name goes on; what was meant for its double is lost, since a key can be given back once only.
+            self.discard(stream, &item);
+            self.options.facts.push(failed(key, stream.id, self.options.root, &ticket.path, &error));
+            (self.options.report)(WriterReport::Failed { stream: stream.id, key, root: self.options.root });
+            return;
+        }
+        match SegmentFile::create(Arc::clone(stream), ticket, &item) {
+            Ok(file) => {
+                let opened = file.opened(&item);
+                self.segments.insert(key, Segment::Growing(Box::new(file)));
+                self.append(key, item);
+                if matches!(self.segments.get(&key), Some(Segment::Growing(_))) {
+                    self.options.facts.push(opened);
+                }
+            }
+            Err(error) => self.give_up(key, stream, &ticket.path, &error, vec![], Some(item)),
+        }
+    }
+
+    fn append(&mut self, key: SegmentKey, item: Item) {
+        match self.segments.get_mut(&key) {
+            Some(Segment::Growing(file)) => {
+                if let Err((error, item)) = file.append(item, &mut self.headers, &self.options.stats) {
+                    self.fail(key, &error, Some(item));
+                } else if self.sync_due.is_none() {
+                    self.sync_due = Some(Instant::now() + self.options.sync_after);
+                }
+            }
+            Some(Segment::Failed { items }) => items.push(item),
+            None => {}
+        }
+    }
+
+    fn end(&mut self, key: SegmentKey, reason: SegmentEnd) {
+        let waiting = self.segments.values().filter(|segment| matches!(segment, Segment::Growing(file) if file.ended)).count();
+        let Some(Segment::Growing(file)) = self.segments.get_mut(&key) else { return };
+        file.ended = true;
+        self.options.facts.push(file.ended(reason));
+        if waiting >= MAX_UNFINISHED {
+            let source = io::Error::other(format!("{waiting} ended segments wait for their final name, {MAX_UNFINISHED} may"));
+            self.fail(key, &StepError { step: "seal", source, refused: false }, None);
+        }
+    }
+
+    /// Always answered: the stream waits for it.
+    fn reclaim(&mut self, stream: u32, key: SegmentKey) {
+        let items = match self.segments.get_mut(&key) {
+            Some(Segment::Failed { items }) => {
+                let items = std::mem::take(items);
+                self.segments.remove(&key);
+                items
+            }
+            Some(Segment::Growing(_)) | None => Vec::new(),
+        };
+        (self.options.report)(WriterReport::Reclaimed { stream, key, items });
+    }
+
+    fn finish(&mut self, key: SegmentKey, final_path: &Path) {
+        let Some(Segment::Growing(mut file)) = self.segments.remove(&key) else {
+            let source = io::Error::new(io::ErrorKind::NotFound, "this writer holds no such segment");
+            let error = StepError { step: "seal", source, refused: false };
+            self.options.facts.push(failed(key, 0, self.options.root, final_path, &error));
+            return;
+        };
+        let was_dirty = file.is_dirty();
+        if !file.ended {
+            self.options.facts.push(file.ended(SegmentEnd::Requested));
+        }
+        match file.finish(final_path, &self.options.stats) {
+            Ok(summary) => {
+                if was_dirty {
+                    self.options.facts.push(file.durable());
+                }
+                self.options.facts.push(file.sealed(final_path, &summary));
+            }
+            Err(error) => {
+                self.segments.insert(key, Segment::Growing(file));
+                self.fail(key, &error, None);
+            }
+        }
+    }
+
+    /// Gives a segment up. What was appended is made durable if only the write failed; the rest waits to be reclaimed.
+    fn fail(&mut self, key: SegmentKey, error: &StepError, item: Option<Item>) {
+        let Some(Segment::Growing(mut file)) = self.segments.remove(&key) else { return };
+        if error.step == "append" && file.is_dirty() && file.sync(&self.options.stats).is_ok() {
+            self.options.facts.push(file.durable());
+        }
+        // Best effort, like the sync: recovery trims as well.
+        let _ = file.trim();
+        let stream = Arc::clone(&file.stream);
+        self.give_up(key, &stream, &file.path, error, std::mem::take(&mut file.undurable), item);
+    }
+
+    fn give_up(
+        &mut self,
+        key: SegmentKey,
+        stream: &Arc<StreamShared>,
+        path: &Path,
+        error: &StepError,
+        mut items: Vec<Item>,
+        last: Option<Item>,
+    ) {
+        if let Some(item) = last {
+            if error.refused {
+                self.discard(stream, &item);
+            } else {
+                items.push(item);
+            }
+        }
+        self.options.facts.push(failed(key, stream.id, self.options.root, path, error));
+        self.segments.insert(key, Segment::Failed { items });
+        (self.options.report)(WriterReport::Failed { stream: stream.id, key, root: self.options.root });
+    }
+
+    /// A fragment that no segment can hold.
+    fn discard(&self, stream: &StreamShared, item: &Item) {
+        stream.remove_in_flight(item.bytes());
+        stream.stats.add(StreamSlot::DroppedFragments, 1);
+        stream.stats.add(StreamSlot::DroppedBytes, item.bytes());
+        self.options.facts.push(Fact::Dropped {
+            stream: stream.id,
+            cause: DropCause::Queue,
+            fragments: 1,
+            bytes: item.bytes(),
+            from_utc_ms: item.fragment.start_utc_ms,
+            to_utc_ms: item.end_utc_ms(),
+        });
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            self.sync_group();
+        }
+    }
+
+    /// Starts the write-out of all files first, so that the device sees one burst, then waits for each.
+    fn sync_group(&mut self) {
+        self.sync_due = None;
+        let started = Instant::now();
+        let mut keys = Vec::new();
+        for (key, segment) in &self.segments {
+            if let Segment::Growing(file) = segment
+                && file.is_dirty()
+            {
+                file.start_write_out();
+                keys.push(*key);
+            }
+        }
+        if keys.is_empty() {
+            return;
+        }
+        for key in keys {
+            let Some(Segment::Growing(file)) = self.segments.get_mut(&key) else { continue };
+            match file.sync(&self.options.stats) {
+                Ok(()) => self.options.facts.push(file.durable()),
+                Err(error) => self.fail(key, &error, None),
+            }
+        }
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.options.stats.add(EngineSlot::SyncGroups, 1);
+        self.options.stats.set(EngineSlot::SyncLastUs, took_us);
+        self.options.stats.raise(EngineSlot::SyncMaxUs, took_us);
+    }
+}
