@@ -2,7 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod assembler;
+mod builder;
+pub mod depacketize;
 pub mod fragment;
+pub mod h264;
 pub mod identity;
+pub mod interleaved;
 pub mod mp4;
+mod reception;
+pub mod rtcp;
+pub mod rtp;
+mod timeline;
 pub mod track;

@@ -1,0 +1,271 @@
+use super::{MAX_UNIT_BYTES, PayloadHead, UnitInfo, UnitSink};
+use crate::h264::{self, ParameterSets, nal};
+
+/// Packet types beyond single NAL units (RFC 6184 section 5.2).
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+const LENGTH: usize = 4;
+
+/// H.264 (RFC 6184, packetization modes 0 and 1) to access units of NAL units behind 4-byte lengths.
+///
+/// A unit ends when the timestamp changes or a NAL unit comes that cannot stand behind slices; a marker behind a slice ends it
+/// at once, unless the stream has shown that its markers are wrong.
+#[derive(Debug)]
+pub struct H264Depacketizer {
+    sets: ParameterSets,
+    sets_changed: bool,
+    unit: Option<Unit>,
+    /// Packets of this timestamp belong to a unit that is lost.
+    skip: Option<u32>,
+    /// Timestamp of the unit that a marker ended last.
+    ended_by_marker: Option<u32>,
+    markers_wrong: bool,
+}
+
+/// The unit in progress. Offsets are into the sink's buffer.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    start: usize,
+    timestamp: u32,
+    has_slices: bool,
+    random_access: bool,
+    /// Packets were lost just before: the first slice must be the first of its picture.
+    unsure: bool,
+    /// Offset of the length of the fragmented NAL unit in progress.
+    fragmented: Option<usize>,
+}
+
+impl H264Depacketizer {
+    /// `sets` are those of the SDP.
+    pub fn new(sets: ParameterSets) -> Self {
+        Self { sets, sets_changed: false, unit: None, skip: None, ended_by_marker: None, markers_wrong: false }
+    }
+
+    pub fn push(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
+        if head.after_loss {
+            self.lose(sink);
+        }
+        if self.skip == Some(head.timestamp) {
+            return;
+        }
+        self.skip = None;
+        let Some(&first) = payload.first() else { return sink.malformed() };
+        match first & 0x1f {
+            0..STAP_A if first & 0x1f != 0 || starts_with_code(payload) => self.single(head, payload, sink),
+            STAP_A => self.aggregate(head, payload, sink),
+            FU_A => self.fragment(head, payload, sink),
+            _ => return sink.malformed(),
+        }
+        if head.marker && !self.markers_wrong && self.unit.is_some_and(|unit| unit.has_slices && unit.fragmented.is_none()) {
+            self.end(sink);
+            self.ended_by_marker = Some(head.timestamp);
+        }
+    }
+
+    /// Ends the unit in progress: nothing follows.
+    pub fn flush(&mut self, sink: &mut impl UnitSink) {
+        self.end(sink);
+    }
+
+    /// Forgets the unit in progress: what follows has nothing to do with it.
+    pub fn lose(&mut self, sink: &mut impl UnitSink) {
+        if self.unit.take().is_some() {
+            sink.discard();
+        }
+        self.unit = Some(Unit {
+            start: sink.buffer().len(),
+            timestamp: 0,
+            has_slices: false,
+            random_access: false,
+            unsure: true,
+            fragmented: None,
+        });
+    }
+
+    /// A NAL unit of its own, or several behind start codes, which some cameras send.
+    fn single(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
+        if !starts_with_code(payload) && !matches!(h264::nal_type(payload), nal::SPS | nal::PPS) {
+            return self.whole(head, payload, sink);
+        }
+        for unit in AnnexB::new(payload) {
+            self.whole(head, unit, sink);
+        }
+    }
+
+    /// STAP-A (RFC 6184 section 5.7.1).
+    fn aggregate(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
+        let mut rest = payload.get(1..).unwrap_or_default();
+        while let Some((size, behind)) = rest.split_first_chunk::<2>() {
+            let size = usize::from(u16::from_be_bytes(*size));
+            let (Some(unit), Some(behind)) = (behind.get(..size), behind.get(size..)) else { return sink.malformed() };
+            self.whole(head, unit, sink);
+            rest = behind;
+        }
+    }
+
+    /// FU-A (RFC 6184 section 5.8).
+    fn fragment(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
+        let Some((&[indicator, header], data)) = payload.split_first_chunk::<2>() else { return sink.malformed() };
+        let (start, end) = (header & 0x80 != 0, header & 0x40 != 0);
+        let nal_header = indicator & 0xe0 | header & 0x1f;
+        if start {
+            if !self.begin(head, nal_header, data.first().copied(), sink) {
+                return;
+            }
+            let Some(unit) = &mut self.unit else { return };
+            let buffer = sink.buffer();
+            unit.fragmented = Some(buffer.len());
+            buffer.extend([0, 0, 0, 0, nal_header]);
+        } else if self.unit.is_none_or(|unit| unit.fragmented.is_none() || unit.timestamp != head.timestamp) {
+            return self.abandon(head, sink);
+        }
+        sink.buffer().extend_from_slice(data);
+        if end {
+            self.end_fragmented(sink);
+        }
+        self.bound(head, sink);
+    }
+
+    fn end_fragmented(&mut self, sink: &mut impl UnitSink) {
+        let Some(unit) = &mut self.unit else { return };
+        let Some(at) = unit.fragmented.take() else { return };
+        let buffer = sink.buffer();
+        let size = buffer.len().saturating_sub(at + LENGTH) as u32;
+        if let Some(length) = buffer.get_mut(at..at + LENGTH) {
+            length.copy_from_slice(&size.to_be_bytes());
+        }
+        if let Some(whole) = buffer.get(at + LENGTH..).filter(|whole| matches!(h264::nal_type(whole), nal::SPS | nal::PPS)) {
+            self.sets_changed |= self.sets.take(whole);
+        }
+    }
+
+    fn whole(&mut self, head: PayloadHead, bytes: &[u8], sink: &mut impl UnitSink) {
+        let Some(&nal_header) = bytes.first() else { return };
+        let kind = nal_header & 0x1f;
+        if kind == 0 || !self.begin(head, nal_header, bytes.get(1).copied(), sink) {
+            return;
+        }
+        self.sets_changed |= self.sets.take(bytes);
+        if kind == nal::SEI
+            && h264::has_instant_recovery_point(bytes)
+            && let Some(unit) = &mut self.unit
+        {
+            unit.random_access = true;
+        }
+        let buffer = sink.buffer();
+        buffer.extend((bytes.len() as u32).to_be_bytes());
+        buffer.extend_from_slice(bytes);
+        self.bound(head, sink);
+    }
+
+    /// Makes the unit in progress the one that a NAL unit with this header belongs to; false if that one is lost.
+    fn begin(&mut self, head: PayloadHead, nal_header: u8, second: Option<u8>, sink: &mut impl UnitSink) -> bool {
+        let kind = nal_header & 0x1f;
+        if self.unit.is_some_and(|unit| unit.fragmented.is_some()) {
+            // The fragmented NAL unit before never ended.
+            self.unit = None;
+            sink.discard();
+        }
+        let over = |unit: Unit| unit.has_slices && (unit.timestamp != head.timestamp || h264::begins_access_unit(kind));
+        if self.unit.is_some_and(over) {
+            self.end(sink);
+        }
+        let first_slice = h264::is_first_slice(&[nal_header, second.unwrap_or(0)]);
+        if self.unit.is_none() && h264::is_vcl(kind) && !first_slice && self.ended_by_marker == Some(head.timestamp) {
+            self.markers_wrong = true;
+        }
+        let start = sink.buffer().len();
+        let unit = self.unit.get_or_insert(Unit {
+            start,
+            timestamp: head.timestamp,
+            has_slices: false,
+            random_access: false,
+            unsure: false,
+            fragmented: None,
+        });
+        // What stands before the slices takes their time, whatever its own was.
+        if !unit.has_slices {
+            unit.timestamp = head.timestamp;
+        }
+        if !h264::is_vcl(kind) {
+            return true;
+        }
+        if unit.unsure && !first_slice && !matches!(kind, 2..=nal::PARTITION_C) {
+            self.abandon(head, sink);
+            return false;
+        }
+        unit.unsure = false;
+        unit.has_slices = true;
+        unit.random_access |= kind == nal::IDR_SLICE;
+        true
+    }
+
+    /// The unit of this timestamp cannot become whole any more.
+    fn abandon(&mut self, head: PayloadHead, sink: &mut impl UnitSink) {
+        self.unit = None;
+        self.skip = Some(head.timestamp);
+        sink.discard();
+    }
+
+    fn bound(&mut self, head: PayloadHead, sink: &mut impl UnitSink) {
+        let Some(unit) = self.unit else { return };
+        if sink.buffer().len().saturating_sub(unit.start) > MAX_UNIT_BYTES {
+            self.abandon(head, sink);
+        }
+    }
+
+    fn end(&mut self, sink: &mut impl UnitSink) {
+        let Some(unit) = self.unit.take() else { return };
+        if unit.fragmented.is_some() || !unit.has_slices {
+            if sink.buffer().len() > unit.start {
+                sink.discard();
+            }
+            return;
+        }
+        if unit.random_access && std::mem::take(&mut self.sets_changed) {
+            sink.parameter_sets(&self.sets);
+        }
+        sink.unit(UnitInfo { timestamp: unit.timestamp, random_access: unit.random_access, duration_ticks: 0 });
+    }
+}
+
+fn starts_with_code(payload: &[u8]) -> bool {
+    matches!(payload, [0, 0, 1, ..] | [0, 0, 0, 1, ..])
+}
+
+/// NAL units between start codes (ITU-T H.264 annex B); bytes without one are a single unit.
+struct AnnexB<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> AnnexB<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+}
+
+impl<'a> Iterator for AnnexB<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let (unit, behind) = match self.rest.windows(3).position(|window| window == [0, 0, 1]) {
+                Some(at) => (self.rest.get(..at)?, self.rest.get(at + 3..)?),
+                None => (self.rest, &[][..]),
+            };
+            self.rest = behind;
+            // Zero bytes before a start code are not part of the unit; one behind the last unit is its own (trailing) business.
+            let end = if behind.is_empty() { unit.len() } else { unit.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1) };
+            if end > 0 {
+                return unit.get(..end);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "h264_tests.rs"]
+mod tests;

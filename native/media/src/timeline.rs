@@ -1,0 +1,208 @@
+//! RTP timestamps of one track on a continuous 64-bit clock.
+
+use std::num::NonZeroU32;
+
+/// A step that differs from the time that passed by more than this is not believed, microseconds.
+const TOLERANCE_US: i64 = 5_000_000;
+/// So many units in a row that agree with each other make a new time base.
+const AGREEING_UNITS: u32 = 3;
+
+/// Where a unit lies on the track's clock, in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    Continuous(i64),
+    /// The timestamp was not believed; the unit is put one nominal step behind the one before.
+    Outlier(i64),
+    /// The camera goes on with another time base; joined without the jump.
+    Jump(i64),
+}
+
+impl Placement {
+    pub fn ticks(self) -> i64 {
+        match self {
+            Self::Continuous(ticks) | Self::Outlier(ticks) | Self::Jump(ticks) => ticks,
+        }
+    }
+}
+
+/// Unwraps 32-bit timestamps (RFC 3550 section 5.1) and joins what does not fit.
+///
+/// Units may step back as far as pictures are reordered; a step is judged against the time that passed between arrivals,
+/// except that a backlog may arrive at once.
+#[derive(Debug)]
+pub struct Timeline {
+    clock_rate: NonZeroU32,
+    last: Option<Last>,
+    /// Added to the unwrapped timestamp.
+    offset: i64,
+    nominal_ticks: i64,
+    /// The newest unit that did not fit, and how many before it agreed.
+    stray: Option<(Last, u32)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    timestamp: u32,
+    unwrapped: i64,
+    placed: i64,
+    arrival_us: i64,
+}
+
+impl Timeline {
+    pub fn new(clock_rate: NonZeroU32) -> Self {
+        Self { clock_rate, last: None, offset: 0, nominal_ticks: i64::from(clock_rate.get()) / 25, stray: None }
+    }
+
+    /// Places a unit and advances the clock to it. The first one lies at its own timestamp.
+    pub fn place(&mut self, timestamp: u32, arrival_us: i64) -> Placement {
+        let Some(last) = self.last else {
+            let unwrapped = i64::from(timestamp);
+            self.last = Some(Last { timestamp, unwrapped, placed: unwrapped, arrival_us });
+            return Placement::Continuous(unwrapped);
+        };
+        let unwrapped = unwrap_after(last, timestamp);
+        if self.believable(last, unwrapped, arrival_us) {
+            let placed = unwrapped + self.offset;
+            let step = placed - last.placed;
+            if step > 0 && step < i64::from(self.clock_rate.get()) {
+                self.nominal_ticks = step;
+            }
+            self.stray = None;
+            self.last = Some(Last { timestamp, unwrapped, placed, arrival_us });
+            return Placement::Continuous(placed);
+        }
+        let placed = last.placed + self.nominal_ticks;
+        let here = Last { timestamp, unwrapped, placed, arrival_us };
+        let agreeing = match self.stray {
+            Some((before, count)) if self.believable(before, unwrap_after(before, timestamp), arrival_us) => count + 1,
+            _ => 1,
+        };
+        if agreeing >= AGREEING_UNITS {
+            self.offset = placed - unwrapped;
+            self.stray = None;
+            self.last = Some(here);
+            return Placement::Jump(placed);
+        }
+        self.stray = Some((here, agreeing));
+        // The clock goes on without the stray timestamp, so that a good one fits again.
+        self.last = Some(Last { placed, ..last });
+        Placement::Outlier(placed)
+    }
+
+    /// Where a timestamp lies, without moving the clock: sender reports may lag or lead (RFC 3550 section 6.4.1).
+    pub fn peek(&self, timestamp: u32) -> Option<i64> {
+        self.last.map(|last| unwrap_after(last, timestamp) + self.offset)
+    }
+
+    /// Another source took over (RFC 3550 section 8.2): its clock is joined one nominal step behind.
+    pub fn restart(&mut self, timestamp: u32, arrival_us: i64) -> Placement {
+        let Some(last) = self.last else { return self.place(timestamp, arrival_us) };
+        let unwrapped = i64::from(timestamp);
+        let placed = last.placed + self.nominal_ticks;
+        self.offset = placed - unwrapped;
+        self.stray = None;
+        self.last = Some(Last { timestamp, unwrapped, placed, arrival_us });
+        Placement::Jump(placed)
+    }
+
+    fn believable(&self, from: Last, unwrapped: i64, arrival_us: i64) -> bool {
+        let step_us = (unwrapped - from.unwrapped) * 1_000_000 / i64::from(self.clock_rate.get());
+        let passed_us = (arrival_us - from.arrival_us).max(0);
+        step_us <= passed_us + TOLERANCE_US && step_us >= -TOLERANCE_US
+    }
+}
+
+/// A step of less than half the range is forward, anything else backward.
+fn unwrap_after(last: Last, timestamp: u32) -> i64 {
+    last.unwrapped + i64::from(timestamp.wrapping_sub(last.timestamp) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Placement::{Continuous, Jump, Outlier};
+
+    const RATE: u32 = 90_000;
+    const FRAME: i64 = 3600;
+    const FRAME_US: i64 = 40_000;
+
+    fn timeline() -> Timeline {
+        Timeline::new(NonZeroU32::new(RATE).unwrap())
+    }
+
+    /// Places frame `n` with the timestamp of frame `shown`.
+    fn frame(line: &mut Timeline, n: i64, shown: i64) -> Placement {
+        line.place((shown * FRAME) as u32, n * FRAME_US)
+    }
+
+    #[test]
+    fn goes_on_over_the_wrap() {
+        let mut line = timeline();
+        let start = u32::MAX - 5000;
+        assert_eq!(line.place(start, 0), Continuous(i64::from(start)));
+        assert_eq!(line.place(start.wrapping_add(3600), 40_000), Continuous(i64::from(start) + 3600));
+        assert_eq!(line.place(start.wrapping_add(7200), 80_000), Continuous(i64::from(start) + 7200));
+        assert_eq!(line.peek(start), Some(i64::from(start)));
+    }
+
+    #[test]
+    fn lets_reordered_pictures_step_back() {
+        let mut line = timeline();
+        for (n, shown) in [0, 3, 1, 2, 6].into_iter().enumerate() {
+            assert_eq!(frame(&mut line, n as i64, shown), Continuous(shown * FRAME));
+        }
+    }
+
+    #[test]
+    fn restamps_single_outliers() {
+        let mut line = timeline();
+        frame(&mut line, 0, 0);
+        frame(&mut line, 1, 1);
+        assert_eq!(frame(&mut line, 2, 2 + 25 * 3600), Outlier(2 * FRAME));
+        assert_eq!(frame(&mut line, 3, 3), Continuous(3 * FRAME));
+    }
+
+    #[test]
+    fn two_outliers_that_disagree_are_no_new_base() {
+        let mut line = timeline();
+        frame(&mut line, 0, 0);
+        frame(&mut line, 1, 1);
+        for (n, shown) in [(2, 90_000), (3, 200_000), (4, 90_000), (5, 200_000)] {
+            assert!(matches!(frame(&mut line, n, shown), Outlier(_)));
+        }
+        assert_eq!(frame(&mut line, 6, 6), Continuous(6 * FRAME));
+    }
+
+    #[test]
+    fn joins_a_jump_after_three_that_agree() {
+        for jump in [25 * 3600, -25 * 3600] {
+            let mut line = timeline();
+            frame(&mut line, 0, 100_000);
+            frame(&mut line, 1, 100_001);
+            let base = 100_001 * FRAME;
+            assert_eq!(frame(&mut line, 2, 100_002 + jump), Outlier(base + FRAME));
+            assert_eq!(frame(&mut line, 3, 100_003 + jump), Outlier(base + 2 * FRAME));
+            assert_eq!(frame(&mut line, 4, 100_004 + jump), Jump(base + 3 * FRAME));
+            assert_eq!(frame(&mut line, 5, 100_005 + jump), Continuous(base + 4 * FRAME));
+        }
+    }
+
+    #[test]
+    fn believes_a_long_pause_and_a_backlog() {
+        let mut line = timeline();
+        frame(&mut line, 0, 0);
+        assert_eq!(line.place(20 * RATE, 20_000_000), Continuous(20 * i64::from(RATE)));
+        // Twenty seconds of silence, then what was held back arrives at once.
+        assert_eq!(line.place(20 * RATE + 3600, 40_000_000), Continuous(20 * i64::from(RATE) + 3600));
+        assert_eq!(line.place(20 * RATE + 7200, 40_000_000), Continuous(20 * i64::from(RATE) + 7200));
+    }
+
+    #[test]
+    fn a_new_source_follows_one_step_behind() {
+        let mut line = timeline();
+        frame(&mut line, 0, 0);
+        frame(&mut line, 1, 1);
+        assert_eq!(line.restart(0xdead_beef, 80_000), Jump(2 * FRAME));
+        assert_eq!(line.place(0xdead_beef_u32.wrapping_add(3600), 120_000), Continuous(3 * FRAME));
+    }
+}
