@@ -2,7 +2,7 @@
 export interface Clock {
   /** Wall time, UTC milliseconds. May step in either direction. */
   utcMs(): number;
-  /** Monotonic milliseconds of this boot; the same clock the addon stamps facts with (CLOCK_MONOTONIC). */
+  /** Monotonic milliseconds from an unknown origin (Bun's is the start of the process): not comparable with the addon's stamps. */
   monoMs(): number;
   /** Runs `work` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, work: () => void): () => void;

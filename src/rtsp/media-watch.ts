@@ -21,6 +21,11 @@ export class MediaWatch {
   #keyFrames: number;
   #keyFrameMonoMs: number;
   #longestGopMs = 0;
+  /** The engine's stamp of the newest media, by its own clock. */
+  #stampMs: number;
+  /** Our clock less the engine's, as the least-delayed look saw it: Bun counts from the start of the process, the engine from boot. */
+  #offsetMs = Number.POSITIVE_INFINITY;
+  /** By our clock, as all that follows. */
   #firstMediaMonoMs: number | null = null;
   #lastMediaMonoMs = 0;
   #recordableMonoMs: number | null = null;
@@ -31,13 +36,15 @@ export class MediaWatch {
     this.#clock = clock;
     this.#hasVideo = hasVideo;
     this.#startMonoMs = clock.monoMs();
+    this.#stampMs = connection.lastMediaMonoMs();
     this.#keyFrames = connection.keyFrames();
     this.#keyFrameMonoMs = this.#startMonoMs;
   }
 
   /** True once media has come. */
   get flowing(): boolean {
-    return this.#connection.lastMediaMonoMs() > this.#startMonoMs;
+    this.#look();
+    return this.#firstMediaMonoMs !== null;
   }
 
   /** How long media has flowed that can be recorded: from the first key frame on, for video. */
@@ -47,10 +54,10 @@ export class MediaWatch {
 
   /** Throws what is wrong with the media, or the signal's reason; never returns. `onFlowing` is called at the first media. */
   async run(onFlowing: () => void, signal: AbortSignal): Promise<never> {
+    let told = false;
     for (;;) {
-      const before = this.#firstMediaMonoMs;
-      this.#look();
-      if (before === null && this.#firstMediaMonoMs !== null) onFlowing();
+      if (this.flowing && !told) onFlowing();
+      told = this.#firstMediaMonoMs !== null;
       const silentMs = this.#clock.monoMs() - Math.max(this.#lastMediaMonoMs, this.#startMonoMs);
       if (silentMs >= MEDIA_SILENCE_MS) throw this.#silence(silentMs);
       const droughtMs = this.#clock.monoMs() - this.#keyFrameMonoMs;
@@ -63,18 +70,22 @@ export class MediaWatch {
   }
 
   #look(): void {
-    const last = this.#connection.lastMediaMonoMs();
-    if (last <= this.#startMonoMs) return;
-    this.#firstMediaMonoMs ??= last;
-    this.#lastMediaMonoMs = last;
+    const now = this.#clock.monoMs();
+    const stampMs = this.#connection.lastMediaMonoMs();
+    // Unchanged: nothing new. 0: the engine has begun a new run and forgotten the media of the connection before.
+    if (stampMs === this.#stampMs) return;
+    this.#stampMs = stampMs;
+    if (stampMs === 0) return;
+    this.#offsetMs = Math.min(this.#offsetMs, now - stampMs);
+    this.#lastMediaMonoMs = stampMs + this.#offsetMs;
+    this.#firstMediaMonoMs ??= this.#lastMediaMonoMs;
     if (!this.#hasVideo) this.#recordableMonoMs ??= this.#firstMediaMonoMs;
     const keyFrames = this.#connection.keyFrames();
     if (keyFrames <= this.#keyFrames) return;
-    const now = this.#clock.monoMs();
     this.#longestGopMs = Math.max(this.#longestGopMs, now - this.#keyFrameMonoMs);
     this.#keyFrames = keyFrames;
     this.#keyFrameMonoMs = now;
-    this.#recordableMonoMs ??= last;
+    this.#recordableMonoMs ??= this.#lastMediaMonoMs;
   }
 
   #silence(silentMs: number): RecorderError {

@@ -20,7 +20,10 @@ export interface RtspConnection {
   /** `{cseq}` in `template` is replaced by the engine, counting from `firstCseq`. 2xx replies do not come up. */
   keepalive(template: string, firstCseq: number, intervalMs: number): void;
   disconnect(lastText: string | null): void;
-  /** CLOCK_MONOTONIC milliseconds of the last media packet of this connection's stream; 0 before the first. */
+  /**
+   * When the last media of this connection's stream came, by the engine's clock (CLOCK_MONOTONIC milliseconds, another origin than
+   * `Clock.monoMs` under Bun); 0 before the first.
+   */
   lastMediaMonoMs(): number;
   /** Random access points of video in this connection's stream since it was opened; only ever grows. */
   keyFrames(): number;

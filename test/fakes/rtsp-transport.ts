@@ -55,6 +55,9 @@ export class FakeTransport implements RtspTransport {
   }
 }
 
+/** The engine's clock is not the service's: a distance that no test could overlook. */
+const ENGINE_CLOCK_AHEAD_MS = 4_000_000;
+
 export class FakeConnection implements RtspConnection {
   readonly requests: SeenRequest[] = [];
   /** Replies to requests of the server, raw. */
@@ -65,6 +68,7 @@ export class FakeConnection implements RtspConnection {
   tracks: readonly TrackSetup[] = [];
   lastText: string | null = null;
   open = true;
+  /** By the engine's clock. */
   mediaMonoMs = 0;
   keyFrameCount = 0;
   readonly #script: Script;
@@ -140,7 +144,7 @@ export class FakeConnection implements RtspConnection {
     let frame = 0;
     const packet = (): void => {
       if (frame++ % gop === 0 && gop !== Number.POSITIVE_INFINITY) this.keyFrameCount += 1;
-      this.mediaMonoMs = this.#clock.monoMs();
+      this.mediaMonoMs = this.#clock.monoMs() + ENGINE_CLOCK_AHEAD_MS;
       this.#stopMedia = this.#clock.after(40, packet);
     };
     this.#stopMedia = this.#clock.after(40, packet);
