@@ -3,17 +3,38 @@ import { countCargoTest, countCheck, countVitest, sum } from "./counts.ts";
 
 describe("countCargoTest", () => {
   const output = `
-running 2 tests
+running 3 tests
 test rtp::parses ... ok
 test mp4::seals ... FAILED
+test mp4::marks ... FAILED
 
-test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+failures:
+
+---- mp4::seals stdout ----
+
+thread 'mp4::seals' panicked at media/src/mp4/seal.rs:7:9:
+assertion failed
+
+---- mp4::marks stdout ----
+no mark
+
+
+failures:
+    mp4::seals
+    mp4::marks
+
+test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
 
 running 40 tests
 test result: ok. 39 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s
 `;
   it("sums all binaries and names what failed", () => {
-    expect(countCargoTest(output, 101)).toEqual({ passed: 40, failed: 1, skipped: 1, failures: ["mp4::seals"] });
+    expect(countCargoTest(output, 101)).toEqual({
+      passed: 40,
+      failed: 2,
+      skipped: 1,
+      failures: ["mp4::seals\nthread 'mp4::seals' panicked at media/src/mp4/seal.rs:7:9:\nassertion failed", "mp4::marks\nno mark"],
+    });
   });
 
   it("counts a compile error or a crash as a failure", () => {

@@ -21,7 +21,10 @@ export function countCargoTest(output: string, exitCode: number): Counts {
     failed += Number(match[2]);
     skipped += Number(match[3]);
   }
-  const failures = [...output.matchAll(/^test (\S+)(?: - should panic)? \.\.\. FAILED$/gm)].map(([, name = ""]) => name);
+  // libtest repeats what each failed test printed, headed by its name.
+  const failures = [...output.matchAll(/^---- (\S+) stdout ----\n([\s\S]*?)(?=\n---- |\nfailures:\n)/gm)].map(
+    ([, name = "", printed = ""]) => `${name}\n${printed.trim()}`,
+  );
   return withOutcome({ passed, failed, skipped, failures }, exitCode, "cargo test");
 }
 

@@ -56,14 +56,14 @@ const SHELLCHECK = "shellcheck --external-sources build.sh .ci/run $(git ls-file
 
 export const LINT: readonly Step[] = [
   check("format", [`${BIN}/biome`, "format"]),
-  check("rustfmt", ["cargo", "fmt", "--all", "--check"], "native"),
+  check("rustfmt", ["cargo", "fmt", "--all", "--check", "--", "--color=never"], "native"),
   check("biome", [`${BIN}/biome`, "lint", "--error-on-warnings"]),
   check("shellcheck", ["sh", "-c", SHELLCHECK]),
   check("types", [`${BIN}/tsc`, "-p", "."]),
   check("levels", [BUN, "test/checks/static.ts", "levels"]),
   check("docs", [BUN, "test/checks/static.ts", "docs"]),
   check("licences", [BUN, "test/checks/static.ts", "licences"]),
-  check("clippy", ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], "native"),
+  check("clippy", ["cargo", "clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], "native"),
 ];
 
 export const TEST: readonly Step[] = [
