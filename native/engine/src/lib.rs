@@ -15,6 +15,9 @@ mod stream;
 mod ticket;
 mod writer;
 
+#[cfg(test)]
+mod testing;
+
 pub mod files;
 
 pub use engine::{Engine, RootClosing, Stopping, Tap, TapFragment};

@@ -70,7 +70,6 @@ pub struct Recording {
     /// First fragment sequence that was never queued.
     next_sequence: u64,
     runs_ended: u64,
-    run_in_progress: bool,
     /// Nothing more will come, so that what waits need not be kept within reach.
     unlimited: bool,
 }
@@ -90,7 +89,6 @@ impl Recording {
             next_discontinuity: None,
             next_sequence: 0,
             runs_ended: 0,
-            run_in_progress: false,
             unlimited: false,
         }
     }
@@ -106,17 +104,12 @@ impl Recording {
         self.waiting_bytes
     }
 
-    /// A run of media begins.
-    pub fn run_started(&mut self) {
-        self.run_in_progress = true;
-    }
-
     /// The number that fragments of the run in progress carry.
     pub fn run(&self) -> u64 {
         self.runs_ended
     }
 
-    /// A ticket replaces an unused one. The first one after a stop also takes what the ring holds of the newest run and was not recorded yet.
+    /// A ticket replaces an unused one. The first one after a stop also takes what the ring holds of the run in progress and was not recorded yet.
     /// One for a segment that was opened already is a late double and ignored.
     pub fn ticket(&mut self, ticket: SegmentTicket, out: &mut dyn Outlet) {
         if self.last_opened.is_some_and(|opened| opened.run == ticket.run && opened.sequence >= ticket.sequence) {
@@ -132,16 +125,17 @@ impl Recording {
             return;
         }
         self.active = true;
-        let shared = Arc::clone(&self.shared);
-        let ring = shared.ring();
-        let mut last_run = None;
-        for item in ring.newest_run_from(self.next_sequence) {
-            last_run = Some(item.run);
-            self.enqueue(item.clone());
-        }
-        drop(ring);
-        if last_run.is_some_and(|run| run < self.runs_ended || !self.run_in_progress) {
-            self.queue.push_back(Waiting::End(SegmentEnd::Disconnected));
+        let room = self.shared.options.queue_bytes.saturating_sub(self.waiting_bytes + self.shared.in_flight_bytes());
+        let items: Vec<Item> = self.shared.ring().run_from(self.runs_ended, self.next_sequence).cloned().collect();
+        // The newest whole GOPs that find room.
+        let mut bytes = 0;
+        let fits = items.iter().rev().take_while(|item| {
+            bytes += item.bytes();
+            bytes <= room
+        });
+        let too_old = items.len() - fits.count();
+        for item in items.into_iter().skip(too_old).skip_while(|item| !item.fragment.random_access) {
+            self.enqueue(item);
         }
     }
 
@@ -164,7 +158,6 @@ impl Recording {
 
     /// The run in progress is over; its last fragment was queued.
     pub fn run_ended(&mut self, reason: SegmentEnd, out: &mut dyn Outlet) {
-        self.run_in_progress = false;
         self.runs_ended += 1;
         if self.active {
             self.queue.push_back(Waiting::End(reason));
@@ -179,18 +172,6 @@ impl Recording {
             return;
         }
         self.active = false;
-        let goes_on = self.current.is_some() || self.reclaiming.is_some();
-        let keep = if goes_on {
-            self.queue.iter().position(|entry| !matches!(entry, Waiting::Fragment(item) if item.discontinuity.is_none()))
-        } else {
-            Some(0)
-        };
-        for entry in self.queue.drain(keep.unwrap_or(self.queue.len())..) {
-            if let Waiting::Fragment(item) = entry {
-                self.waiting_bytes -= item.bytes();
-                self.next_sequence = self.next_sequence.min(item.fragment.sequence);
-            }
-        }
         self.queue.push_back(Waiting::Stop);
         self.stops += 1;
         self.pump(out);
@@ -200,6 +181,7 @@ impl Recording {
     pub fn finish(&mut self, out: &mut dyn Outlet) {
         self.unlimited = true;
         self.stop(out);
+        self.pump(out);
     }
 
     /// Ends recording on a root that is about to close.
@@ -272,7 +254,11 @@ impl Recording {
                     self.end(reason, out);
                     return true;
                 }
-                if self.current.is_some() { self.append(out) } else { self.open(out) }
+                match (&self.current, self.stops) {
+                    (Some(_), _) => self.append(out),
+                    (None, 0) => self.open(out),
+                    (None, _) => self.leave_to_ring(),
+                }
             }
         }
     }
@@ -378,6 +364,15 @@ impl Recording {
         self.pump(out);
     }
 
+    /// Recording stops before this fragment: it was asked for no more. Should recording begin again soon, the ring still has it.
+    fn leave_to_ring(&mut self) -> bool {
+        if let Some(Waiting::Fragment(item)) = self.queue.pop_front() {
+            self.waiting_bytes -= item.bytes();
+            self.next_sequence = self.next_sequence.min(item.fragment.sequence);
+        }
+        true
+    }
+
     fn drop_oldest(&mut self, out: &mut dyn Outlet) {
         let mut dropped = Vec::new();
         while let Some(item) = self.front() {
@@ -416,3 +411,6 @@ impl Recording {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,9 +77,8 @@ impl Ring {
         self.items.len()
     }
 
-    /// Fragments of the newest run from the first random access point at or after `sequence` on.
-    pub fn newest_run_from(&self, sequence: u64) -> impl Iterator<Item = &Item> {
-        let run = self.items.back().map_or(0, |item| item.run);
+    /// Fragments of a run from the first random access point at or after `sequence` on.
+    pub fn run_from(&self, run: u64, sequence: u64) -> impl Iterator<Item = &Item> {
         self.items
             .iter()
             .filter(move |item| item.run == run && item.fragment.sequence >= sequence)

@@ -48,7 +48,6 @@ impl Stream {
     pub fn begin_run(&mut self, run: Run) {
         self.anchor_mono_ms = None;
         self.told = None;
-        self.recording.run_started();
         self.run = Some(run);
     }
 
