@@ -10,6 +10,8 @@ use crate::track::{CodecConfig, Track};
 /// A fragment ends at these bounds too, whatever its time stamps say.
 const MAX_FRAGMENT_BYTES: usize = 16 * 1024 * 1024;
 const MAX_FRAGMENT_UNITS: usize = 2000;
+/// Where the track that cuts is silent, another ends a fragment after this many times its length.
+const SILENT_LEAD_FRAGMENTS: i64 = 4;
 /// Wall time is pulled towards the least-delayed unit by at most this share of the time passed.
 const SLEW_PPM: i64 = 500;
 
@@ -30,6 +32,10 @@ struct PendingPart {
     /// End of the last whole unit in `buffer`.
     whole: usize,
     units: Vec<PendingUnit>,
+    /// The newest unit, when it is the one in progress again.
+    reopened: Option<PendingUnit>,
+    /// Of the fragment before; fragments with a random access point and such without often take turns.
+    previous_bytes: usize,
     /// Where the track's decode time has got to.
     decode_ticks: i64,
     /// Duration of the sample before, for one whose successor is unknown.
@@ -99,6 +105,17 @@ pub struct Unit {
     pub random_access: bool,
 }
 
+/// The reason that says more: the start of a run includes all, and another configuration matters more than another time.
+fn stronger(one: Option<Discontinuity>, other: Option<Discontinuity>) -> Option<Discontinuity> {
+    let rank = |reason: &Option<Discontinuity>| match reason {
+        None => 0,
+        Some(Discontinuity::Dropped | Discontinuity::TimeJump) => 1,
+        Some(Discontinuity::ParameterChange) => 2,
+        Some(Discontinuity::RunStart) => 3,
+    };
+    [one, other].into_iter().max_by_key(rank).flatten()
+}
+
 /// Builds the fragments of one run.
 #[derive(Debug)]
 pub struct FragmentBuilder {
@@ -111,9 +128,17 @@ pub struct FragmentBuilder {
     lead_is_video: bool,
     fragment_us: i64,
     next_sequence: u64,
+    /// Waits for the random access point that begins the next fragment.
+    /// Of the fragment in progress.
     discontinuity: Option<Discontinuity>,
+    /// Of the next fragment that begins with a random access point.
+    next_discontinuity: Option<Discontinuity>,
+    /// Of the fragment that is gathered.
+    begun_with: Option<Discontinuity>,
     /// UTC of media time 0 in microseconds, as slewed so far.
     anchor_us: Option<i64>,
+    /// UTC at the end of the fragment before, microseconds.
+    wall_end_us: i64,
     /// Least (arrival − media time) of the units of this fragment, UTC microseconds.
     least_delay_us: Option<i64>,
     lost_packets: u32,
@@ -130,9 +155,11 @@ impl FragmentBuilder {
             .iter()
             .map(|track| PendingPart {
                 clock_rate: i64::from(track.clock_rate.max(1)),
-                buffer: pool.take(),
+                buffer: Vec::new(),
                 whole: 0,
                 units: Vec::new(),
+                reopened: None,
+                previous_bytes: 0,
                 decode_ticks: i64::MIN / 4,
                 nominal_ticks: i64::from(track.clock_rate / 25),
                 latest_presentation_ticks: i64::MIN / 4,
@@ -148,8 +175,11 @@ impl FragmentBuilder {
             lead_is_video: lead.is_some(),
             fragment_us: i64::from(fragment_ms) * 1000,
             next_sequence: first_sequence,
-            discontinuity: Some(Discontinuity::RunStart),
+            discontinuity: None,
+            next_discontinuity: Some(Discontinuity::RunStart),
+            begun_with: None,
             anchor_us: None,
+            wall_end_us: i64::MIN,
             least_delay_us: None,
             lost_packets: 0,
             finished: VecDeque::new(),
@@ -178,11 +208,39 @@ impl FragmentBuilder {
         self.parts.get_mut(track).map_or(&mut self.nowhere, |part| &mut part.buffer)
     }
 
-    /// Forgets the unit in progress.
-    pub fn discard(&mut self, track: usize) {
-        if let Some(part) = self.parts.get_mut(track) {
-            part.buffer.truncate(part.whole);
+    /// Where the unit in progress begins in its buffer.
+    pub fn unit_start(&self, track: usize) -> usize {
+        self.parts.get(track).map_or(0, |part| part.whole)
+    }
+
+    /// Forgets the unit in progress. Returns the size at which it had been taken for whole before.
+    pub fn discard(&mut self, track: usize) -> Option<usize> {
+        let part = self.parts.get_mut(track)?;
+        part.buffer.truncate(part.whole);
+        let size = part.reopened.take()?.size;
+        if track == self.lead && part.units.is_empty() {
+            self.discontinuity = stronger(self.discontinuity, self.begun_with.take());
         }
+        Some(size)
+    }
+
+    /// Makes the newest whole unit the one in progress again; false if it has left in a fragment.
+    pub fn reopen(&mut self, track: usize) -> bool {
+        let Some(part) = self.parts.get_mut(track).filter(|part| part.tail() == 0) else { return false };
+        let Some(unit) = part.units.pop() else { return false };
+        part.whole -= unit.size;
+        part.reopened = Some(unit);
+        true
+    }
+
+    /// Ends the unit in progress if it is one that was reopened, and keeps its time. Returns the bytes by which it grew.
+    pub fn close_reopened(&mut self, track: usize) -> Option<usize> {
+        let part = self.parts.get_mut(track)?;
+        let unit = part.reopened.take()?;
+        let size = part.tail();
+        part.whole = part.buffer.len();
+        part.units.push(PendingUnit { size, ..unit });
+        Some(size - unit.size)
     }
 
     pub fn is_video(&self, track: usize) -> bool {
@@ -211,8 +269,7 @@ impl FragmentBuilder {
 
     /// What comes next does not continue what is there: the next random access point starts a fragment that says so.
     pub fn break_before_next(&mut self, discontinuity: Discontinuity) {
-        // A stronger reason that is waiting already stays.
-        self.discontinuity.get_or_insert(discontinuity);
+        self.discontinuity = stronger(self.discontinuity, Some(discontinuity));
     }
 
     /// The unit in progress of a track, a random access point, comes with this configuration; it is in force once that unit is in.
@@ -235,10 +292,16 @@ impl FragmentBuilder {
     /// The unit in progress of a track is whole.
     pub fn unit(&mut self, track: usize, unit: Unit, now: Now) {
         let lead = track == self.lead;
-        if lead && self.must_end_before(unit) {
-            self.close(Some(unit.presentation_ticks));
+        if self.must_end_before(track, unit) {
+            self.close(lead.then_some(unit.presentation_ticks));
         }
         let Some(part) = self.parts.get_mut(track) else { return };
+        if lead && part.units.is_empty() && unit.random_access {
+            self.begun_with = self.discontinuity.take();
+        }
+        if lead && part.units.is_empty() && unit.random_access {
+            self.discontinuity = self.next_discontinuity.take();
+        }
         let size = part.tail();
         part.reordered |= unit.presentation_ticks < part.latest_presentation_ticks;
         part.latest_presentation_ticks = part.latest_presentation_ticks.max(unit.presentation_ticks);
@@ -255,14 +318,18 @@ impl FragmentBuilder {
         }
     }
 
-    fn must_end_before(&self, unit: Unit) -> bool {
-        let Some(part) = self.parts.get(self.lead) else { return false };
+    fn must_end_before(&self, track: usize, unit: Unit) -> bool {
+        let Some(part) = self.parts.get(track) else { return false };
         let Some(first) = part.units.first() else { return false };
-        if self.lead_is_video && unit.random_access {
+        let length_us = part.ticks_to_us(unit.presentation_ticks - first.presentation_ticks);
+        let full = part.whole >= MAX_FRAGMENT_BYTES || part.units.len() >= MAX_FRAGMENT_UNITS;
+        if track != self.lead {
+            return full || length_us >= self.fragment_us.saturating_mul(SILENT_LEAD_FRAGMENTS);
+        }
+        if unit.random_access && (self.lead_is_video || self.discontinuity.is_some()) {
             return true;
         }
-        let full = part.whole >= MAX_FRAGMENT_BYTES || part.units.len() >= MAX_FRAGMENT_UNITS;
-        let long = part.ticks_to_us(unit.presentation_ticks - first.presentation_ticks) >= self.fragment_us;
+        let long = length_us >= self.fragment_us;
         // Between a reordered picture and the ones shown before it there is no clean cut.
         full || long && (!part.reordered || unit.presentation_ticks > part.latest_presentation_ticks)
     }
@@ -283,7 +350,10 @@ impl FragmentBuilder {
             }
             let next = if track == lead { next_lead_ticks } else { None };
             let (start_ticks, samples) = part.samples(next);
-            let mut data = std::mem::replace(&mut part.buffer, self.pool.take());
+            let expected = part.whole.max(part.previous_bytes);
+            part.previous_bytes = part.whole;
+            // Room for a little more than before, since a buffer that is too small grows to twice its size.
+            let mut data = std::mem::replace(&mut part.buffer, self.pool.take_for(expected + expected / 8));
             part.buffer.extend_from_slice(data.get(part.whole..).unwrap_or_default());
             data.truncate(part.whole);
             part.whole = 0;
@@ -295,8 +365,10 @@ impl FragmentBuilder {
         let start_us = clock.ticks_to_us(first.start_ticks);
         let duration_us = clock.ticks_to_us(first.start_ticks + first.duration_ticks() as i64) - start_us;
         let random_access = first.track == lead && first.samples.first().is_some_and(|sample| sample.random_access);
-        let start_utc_ms = (self.wall_us(duration_us) + start_us).div_euclid(1000);
-        let discontinuity = if random_access { self.discontinuity.take() } else { None };
+        let discontinuity = self.begun_with.take();
+        let start_utc_us = self.wall_us(start_us, duration_us, discontinuity);
+        let start_utc_ms = start_utc_us.div_euclid(1000);
+        self.wall_end_us = start_utc_us + duration_us;
         self.finished.push_back(Fragment::new(
             self.next_sequence,
             Arc::clone(&self.tracks),
@@ -313,11 +385,14 @@ impl FragmentBuilder {
         }
     }
 
-    /// UTC of media time 0 for a fragment of this length, slewed.
-    fn wall_us(&mut self, duration_us: i64) -> i64 {
+    /// UTC of a fragment's start, slewed; after a jump of the camera's clock anew, but not before the end of the fragment before.
+    fn wall_us(&mut self, start_us: i64, duration_us: i64, discontinuity: Option<Discontinuity>) -> i64 {
         let least = self.least_delay_us.take();
         let anchor = match (self.anchor_us, least) {
             (None, Some(least)) => least,
+            (Some(_), Some(least)) if discontinuity == Some(Discontinuity::TimeJump) => {
+                least.max(self.wall_end_us.saturating_sub(start_us))
+            }
             (Some(anchor), Some(least)) => {
                 let bound = duration_us.max(0) * SLEW_PPM / 1_000_000;
                 anchor + (least - anchor).clamp(-bound, bound)
@@ -325,6 +400,6 @@ impl FragmentBuilder {
             (anchor, None) => anchor.unwrap_or(0),
         };
         self.anchor_us = Some(anchor);
-        anchor
+        anchor + start_us
     }
 }
