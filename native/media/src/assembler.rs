@@ -267,7 +267,6 @@ impl Assembler {
         reception.time(packet.timestamp, clock.us_to_ticks(arrival_us) as u32);
         if track == run.lead {
             run.counters.jitter_ticks = u64::from(reception.jitter_ticks());
-            run.counters.last_media_mono_ms = now.mono_us / 1000;
         }
         let head = PayloadHead { timestamp: packet.timestamp, marker: packet.marker, after_loss: after_loss || foreign };
         let sink = &mut TrackSink { track, clock, builder, run, now };
@@ -374,9 +373,22 @@ impl UnitSink for TrackSink<'_> {
         self.builder.buffer(self.track)
     }
 
+    fn start(&self) -> usize {
+        self.builder.unit_start(self.track)
+    }
+
+    fn reopen(&mut self) -> bool {
+        self.builder.reopen(self.track)
+    }
+
     fn discard(&mut self) {
-        self.builder.discard(self.track);
-        self.run.counters.discarded_units += 1;
+        let counted = self.builder.discard(self.track);
+        let counters = &mut self.run.counters;
+        counters.discarded_units += 1;
+        if let Some(bytes) = counted {
+            counters.video_units -= 1;
+            counters.video_bytes -= bytes as u64;
+        }
     }
 
     fn malformed(&mut self) {
@@ -390,6 +402,13 @@ impl UnitSink for TrackSink<'_> {
 
     fn unit(&mut self, info: UnitInfo) {
         let lead = self.track == self.run.lead;
+        if lead {
+            self.run.counters.last_media_mono_ms = self.now.mono_us / 1000;
+        }
+        if let Some(bytes) = self.builder.close_reopened(self.track) {
+            self.run.counters.video_bytes += bytes as u64;
+            return;
+        }
         let arrival_us = self.now.mono_us as i64;
         let placement = self.clock.timeline.place(info.timestamp, arrival_us);
         match placement {

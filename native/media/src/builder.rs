@@ -128,13 +128,10 @@ pub struct FragmentBuilder {
     lead_is_video: bool,
     fragment_us: i64,
     next_sequence: u64,
-    /// Waits for the random access point that begins the next fragment.
     /// Of the fragment in progress.
     discontinuity: Option<Discontinuity>,
     /// Of the next fragment that begins with a random access point.
     next_discontinuity: Option<Discontinuity>,
-    /// Of the fragment that is gathered.
-    begun_with: Option<Discontinuity>,
     /// UTC of media time 0 in microseconds, as slewed so far.
     anchor_us: Option<i64>,
     /// UTC at the end of the fragment before, microseconds.
@@ -177,7 +174,6 @@ impl FragmentBuilder {
             next_sequence: first_sequence,
             discontinuity: None,
             next_discontinuity: Some(Discontinuity::RunStart),
-            begun_with: None,
             anchor_us: None,
             wall_end_us: i64::MIN,
             least_delay_us: None,
@@ -219,7 +215,7 @@ impl FragmentBuilder {
         part.buffer.truncate(part.whole);
         let size = part.reopened.take()?.size;
         if track == self.lead && part.units.is_empty() {
-            self.discontinuity = stronger(self.discontinuity, self.begun_with.take());
+            self.next_discontinuity = stronger(self.next_discontinuity, self.discontinuity.take());
         }
         Some(size)
     }
@@ -269,7 +265,7 @@ impl FragmentBuilder {
 
     /// What comes next does not continue what is there: the next random access point starts a fragment that says so.
     pub fn break_before_next(&mut self, discontinuity: Discontinuity) {
-        self.discontinuity = stronger(self.discontinuity, Some(discontinuity));
+        self.next_discontinuity = stronger(self.next_discontinuity, Some(discontinuity));
     }
 
     /// The unit in progress of a track, a random access point, comes with this configuration; it is in force once that unit is in.
@@ -297,9 +293,6 @@ impl FragmentBuilder {
         }
         let Some(part) = self.parts.get_mut(track) else { return };
         if lead && part.units.is_empty() && unit.random_access {
-            self.begun_with = self.discontinuity.take();
-        }
-        if lead && part.units.is_empty() && unit.random_access {
             self.discontinuity = self.next_discontinuity.take();
         }
         let size = part.tail();
@@ -326,7 +319,7 @@ impl FragmentBuilder {
         if track != self.lead {
             return full || length_us >= self.fragment_us.saturating_mul(SILENT_LEAD_FRAGMENTS);
         }
-        if unit.random_access && (self.lead_is_video || self.discontinuity.is_some()) {
+        if unit.random_access && (self.lead_is_video || self.next_discontinuity.is_some()) {
             return true;
         }
         let long = length_us >= self.fragment_us;
@@ -365,7 +358,7 @@ impl FragmentBuilder {
         let start_us = clock.ticks_to_us(first.start_ticks);
         let duration_us = clock.ticks_to_us(first.start_ticks + first.duration_ticks() as i64) - start_us;
         let random_access = first.track == lead && first.samples.first().is_some_and(|sample| sample.random_access);
-        let discontinuity = self.begun_with.take();
+        let discontinuity = self.discontinuity.take();
         let start_utc_us = self.wall_us(start_us, duration_us, discontinuity);
         let start_utc_ms = start_utc_us.div_euclid(1000);
         self.wall_end_us = start_utc_us + duration_us;

@@ -139,6 +139,21 @@ impl BufferPool {
         self.lock().pop().unwrap_or_default()
     }
 
+    /// An empty buffer for about `bytes`: tracks differ in size by far, and a small one must not keep a large one's memory.
+    pub fn take_for(&self, bytes: usize) -> Vec<u8> {
+        let mut free = self.lock();
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| (bytes..=bytes.saturating_mul(4)).contains(&buffer.capacity()));
+        if let Some(at) = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(at, _)| at) {
+            return free.swap_remove(at);
+        }
+        // None fits and there is no room for one that does: sizes have changed.
+        if free.len() >= self.limit {
+            free.pop();
+        }
+        drop(free);
+        Vec::with_capacity(bytes)
+    }
+
     pub fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut free = self.lock();

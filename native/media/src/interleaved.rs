@@ -61,7 +61,10 @@ struct Channel {
 
 /// What the bytes at one place are.
 enum Step<'a> {
-    Whole { bytes: usize, item: Item<'a> },
+    Whole {
+        bytes: usize,
+        item: Item<'a>,
+    },
     /// The beginning of an item, or of what may become one.
     More,
     /// Cannot begin an item.
@@ -280,7 +283,8 @@ fn content_length(head: &[u8]) -> u64 {
         .find(|(name, _)| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
         .map_or(0, |(_, value)| {
             let digits = value.get(1..).unwrap_or_default().trim_ascii();
-            let number = |sum: u64, &digit: &u8| digit.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+            let number =
+                |sum: u64, &digit: &u8| digit.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
             digits.iter().try_fold(0, number).unwrap_or(0)
         })
 }

@@ -17,28 +17,28 @@ pub struct H264Depacketizer {
     unit: Option<Unit>,
     /// Packets of this timestamp belong to a unit that is lost.
     skip: Option<u32>,
-    /// Timestamp of the unit that a marker ended last.
-    ended_by_marker: Option<u32>,
+    /// The unit before, if a marker ended it: more of it may come all the same.
+    ended_by_marker: Option<Unit>,
     markers_wrong: bool,
 }
 
-/// The unit in progress. Offsets are into the sink's buffer.
+/// The unit in progress.
 #[derive(Debug, Clone, Copy)]
 struct Unit {
-    start: usize,
     timestamp: u32,
     has_slices: bool,
     random_access: bool,
     /// Packets were lost just before: the first slice must be the first of its picture.
     unsure: bool,
-    /// Offset of the length of the fragmented NAL unit in progress.
+    /// Where in the unit the fragmented NAL unit in progress has its length.
     fragmented: Option<usize>,
 }
 
 impl H264Depacketizer {
     /// `sets` are those of the SDP.
     pub fn new(sets: ParameterSets) -> Self {
-        Self { sets, sets_changed: false, unit: None, skip: None, ended_by_marker: None, markers_wrong: false }
+        // The first packet may come from the middle of a picture.
+        Self { sets, sets_changed: false, unit: Some(Unit::UNSURE), skip: None, ended_by_marker: None, markers_wrong: false }
     }
 
     pub fn push(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
@@ -57,8 +57,9 @@ impl H264Depacketizer {
             _ => return sink.malformed(),
         }
         if head.marker && !self.markers_wrong && self.unit.is_some_and(|unit| unit.has_slices && unit.fragmented.is_none()) {
+            let ended = self.unit;
             self.end(sink);
-            self.ended_by_marker = Some(head.timestamp);
+            self.ended_by_marker = ended;
         }
     }
 
@@ -69,22 +70,16 @@ impl H264Depacketizer {
 
     /// Forgets the unit in progress: what follows has nothing to do with it.
     pub fn lose(&mut self, sink: &mut impl UnitSink) {
-        if self.unit.take().is_some() {
+        if unit_bytes(sink) > 0 {
             sink.discard();
         }
-        self.unit = Some(Unit {
-            start: sink.buffer().len(),
-            timestamp: 0,
-            has_slices: false,
-            random_access: false,
-            unsure: true,
-            fragmented: None,
-        });
+        self.ended_by_marker = None;
+        self.unit = Some(Unit::UNSURE);
     }
 
     /// A NAL unit of its own, or several behind start codes, which some cameras send.
     fn single(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
-        if !starts_with_code(payload) && !matches!(h264::nal_type(payload), nal::SPS | nal::PPS) {
+        if !starts_with_code(payload) && !h264::begins_access_unit(h264::nal_type(payload)) {
             return self.whole(head, payload, sink);
         }
         for unit in AnnexB::new(payload) {
@@ -97,7 +92,10 @@ impl H264Depacketizer {
         let mut rest = payload.get(1..).unwrap_or_default();
         while let Some((size, behind)) = rest.split_first_chunk::<2>() {
             let size = usize::from(u16::from_be_bytes(*size));
-            let (Some(unit), Some(behind)) = (behind.get(..size), behind.get(size..)) else { return sink.malformed() };
+            let (Some(unit), Some(behind)) = (behind.get(..size), behind.get(size..)) else {
+                sink.malformed();
+                return self.abandon(head, sink);
+            };
             self.whole(head, unit, sink);
             rest = behind;
         }
@@ -113,9 +111,8 @@ impl H264Depacketizer {
                 return;
             }
             let Some(unit) = &mut self.unit else { return };
-            let buffer = sink.buffer();
-            unit.fragmented = Some(buffer.len());
-            buffer.extend([0, 0, 0, 0, nal_header]);
+            unit.fragmented = Some(unit_bytes(sink));
+            sink.buffer().extend([0, 0, 0, 0, nal_header]);
         } else if self.unit.is_none_or(|unit| unit.fragmented.is_none() || unit.timestamp != head.timestamp) {
             return self.abandon(head, sink);
         }
@@ -129,14 +126,35 @@ impl H264Depacketizer {
     fn end_fragmented(&mut self, sink: &mut impl UnitSink) {
         let Some(unit) = &mut self.unit else { return };
         let Some(at) = unit.fragmented.take() else { return };
+        let at = sink.start() + at;
         let buffer = sink.buffer();
         let size = buffer.len().saturating_sub(at + LENGTH) as u32;
         if let Some(length) = buffer.get_mut(at..at + LENGTH) {
             length.copy_from_slice(&size.to_be_bytes());
         }
-        if let Some(whole) = buffer.get(at + LENGTH..).filter(|whole| matches!(h264::nal_type(whole), nal::SPS | nal::PPS)) {
-            self.sets_changed |= self.sets.take(whole);
+        let Some(whole) = buffer.get(at + LENGTH..).filter(|whole| h264::begins_access_unit(h264::nal_type(whole))) else { return };
+        // Small units seldom come in pieces; where they do, a picture may follow behind a start code.
+        if AnnexB::new(whole).count() == 1 {
+            return self.note(at + LENGTH, sink);
         }
+        let whole = buffer.split_off(at + LENGTH);
+        buffer.truncate(at);
+        for nal in AnnexB::new(&whole) {
+            let buffer = sink.buffer();
+            buffer.extend((nal.len() as u32).to_be_bytes());
+            buffer.extend_from_slice(nal);
+            let at = buffer.len() - nal.len();
+            self.note(at, sink);
+        }
+    }
+
+    /// Learns from the NAL unit that ends the buffer and began at `at`.
+    fn note(&mut self, at: usize, sink: &mut impl UnitSink) {
+        let (Some(bytes), Some(unit)) = (sink.buffer().get(at..), &mut self.unit) else { return };
+        let kind = h264::nal_type(bytes);
+        unit.has_slices |= h264::is_vcl(kind);
+        unit.random_access |= kind == nal::IDR_SLICE || kind == nal::SEI && h264::has_instant_recovery_point(bytes);
+        self.sets_changed |= self.sets.take(bytes);
     }
 
     fn whole(&mut self, head: PayloadHead, bytes: &[u8], sink: &mut impl UnitSink) {
@@ -145,44 +163,43 @@ impl H264Depacketizer {
         if kind == 0 || !self.begin(head, nal_header, bytes.get(1).copied(), sink) {
             return;
         }
-        self.sets_changed |= self.sets.take(bytes);
-        if kind == nal::SEI
-            && h264::has_instant_recovery_point(bytes)
-            && let Some(unit) = &mut self.unit
-        {
-            unit.random_access = true;
-        }
         let buffer = sink.buffer();
         buffer.extend((bytes.len() as u32).to_be_bytes());
         buffer.extend_from_slice(bytes);
+        let at = buffer.len() - bytes.len();
+        self.note(at, sink);
         self.bound(head, sink);
     }
 
     /// Makes the unit in progress the one that a NAL unit with this header belongs to; false if that one is lost.
     fn begin(&mut self, head: PayloadHead, nal_header: u8, second: Option<u8>, sink: &mut impl UnitSink) -> bool {
         let kind = nal_header & 0x1f;
-        if self.unit.is_some_and(|unit| unit.fragmented.is_some()) {
+        if let Some(broken) = self.unit.filter(|unit| unit.fragmented.is_some()) {
             // The fragmented NAL unit before never ended.
-            self.unit = None;
-            sink.discard();
+            self.lose(sink);
+            if broken.timestamp == head.timestamp {
+                self.abandon(head, sink);
+                return false;
+            }
         }
         let over = |unit: Unit| unit.has_slices && (unit.timestamp != head.timestamp || h264::begins_access_unit(kind));
         if self.unit.is_some_and(over) {
             self.end(sink);
         }
-        let first_slice = h264::is_first_slice(&[nal_header, second.unwrap_or(0)]);
-        if self.unit.is_none() && h264::is_vcl(kind) && !first_slice && self.ended_by_marker == Some(head.timestamp) {
-            self.markers_wrong = true;
+        let later_slice = h264::is_vcl(kind) && !h264::is_first_slice(&[nal_header, second.unwrap_or(0)]);
+        if self.unit.is_none()
+            && (later_slice || !h264::is_vcl(kind) && !h264::begins_access_unit(kind))
+            && let Some(ended) = self.ended_by_marker.take().filter(|ended| ended.timestamp == head.timestamp)
+        {
+            self.markers_wrong |= later_slice;
+            if sink.reopen() {
+                self.unit = Some(ended);
+            } else if later_slice {
+                self.abandon(head, sink);
+                return false;
+            }
         }
-        let start = sink.buffer().len();
-        let unit = self.unit.get_or_insert(Unit {
-            start,
-            timestamp: head.timestamp,
-            has_slices: false,
-            random_access: false,
-            unsure: false,
-            fragmented: None,
-        });
+        let unit = self.unit.get_or_insert(Unit { unsure: false, ..Unit::UNSURE });
         // What stands before the slices takes their time, whatever its own was.
         if !unit.has_slices {
             unit.timestamp = head.timestamp;
@@ -190,7 +207,7 @@ impl H264Depacketizer {
         if !h264::is_vcl(kind) {
             return true;
         }
-        if unit.unsure && !first_slice && !matches!(kind, 2..=nal::PARTITION_C) {
+        if unit.unsure && later_slice {
             self.abandon(head, sink);
             return false;
         }
@@ -203,21 +220,22 @@ impl H264Depacketizer {
     /// The unit of this timestamp cannot become whole any more.
     fn abandon(&mut self, head: PayloadHead, sink: &mut impl UnitSink) {
         self.unit = None;
+        self.ended_by_marker = None;
         self.skip = Some(head.timestamp);
         sink.discard();
     }
 
     fn bound(&mut self, head: PayloadHead, sink: &mut impl UnitSink) {
-        let Some(unit) = self.unit else { return };
-        if sink.buffer().len().saturating_sub(unit.start) > MAX_UNIT_BYTES {
+        if unit_bytes(sink) > MAX_UNIT_BYTES {
             self.abandon(head, sink);
         }
     }
 
     fn end(&mut self, sink: &mut impl UnitSink) {
+        self.ended_by_marker = None;
         let Some(unit) = self.unit.take() else { return };
         if unit.fragmented.is_some() || !unit.has_slices {
-            if sink.buffer().len() > unit.start {
+            if unit_bytes(sink) > 0 {
                 sink.discard();
             }
             return;
@@ -227,6 +245,15 @@ impl H264Depacketizer {
         }
         sink.unit(UnitInfo { timestamp: unit.timestamp, random_access: unit.random_access, duration_ticks: 0 });
     }
+}
+
+impl Unit {
+    /// One whose beginning may be missing.
+    const UNSURE: Self = Self { timestamp: 0, has_slices: false, random_access: false, unsure: true, fragmented: None };
+}
+
+fn unit_bytes(sink: &mut impl UnitSink) -> usize {
+    sink.buffer().len().saturating_sub(sink.start())
 }
 
 fn starts_with_code(payload: &[u8]) -> bool {

@@ -67,7 +67,51 @@ fn a_camera_that_marks_every_slice_is_found_out() {
         depacketizer.push(head(timestamp, true), SECOND_SLICE, &mut out);
     }
     depacketizer.flush(&mut out);
-    assert_eq!(out.bytes(), [unit(&[P]), unit(&[SECOND_SLICE]), unit(&[P, SECOND_SLICE]), unit(&[P, SECOND_SLICE])]);
+    assert_eq!(out.bytes(), [unit(&[P, SECOND_SLICE]), unit(&[P, SECOND_SLICE]), unit(&[P, SECOND_SLICE])]);
+    assert_eq!(out.discarded, 0);
+}
+
+#[test]
+fn a_slice_behind_a_unit_that_is_gone_is_no_unit() {
+    let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+    out.forgetful = true;
+    for timestamp in [0, 3600] {
+        depacketizer.push(head(timestamp, true), P, &mut out);
+        depacketizer.push(head(timestamp, true), SECOND_SLICE, &mut out);
+    }
+    depacketizer.flush(&mut out);
+    assert_eq!(out.bytes(), [unit(&[P]), unit(&[P, SECOND_SLICE])]);
+    assert_eq!(out.discarded, 1);
+}
+
+#[test]
+fn filler_behind_the_marker_stays_with_its_picture() {
+    let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+    depacketizer.push(head(0, true), P, &mut out);
+    depacketizer.push(head(0, false), &[12, 0xff, 0x80], &mut out);
+    depacketizer.push(head(3600, true), P, &mut out);
+    assert_eq!(out.bytes(), [unit(&[P, &[12, 0xff, 0x80]]), unit(&[P])]);
+}
+
+#[test]
+fn the_rest_of_a_picture_is_no_picture() {
+    let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+    depacketizer.push(head(0, false), &fu(IDR, 1, 2), &mut out);
+    depacketizer.push(head(0, true), SECOND_SLICE, &mut out);
+    depacketizer.push(head(3600, true), P, &mut out);
+    assert_eq!(out.bytes(), [unit(&[P])]);
+}
+
+#[test]
+fn a_picture_behind_a_start_code_in_pieces_is_found() {
+    let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+    let picture = [SPS, &[0, 0, 0, 1], PPS, &[0, 0, 0, 1], IDR].concat();
+    depacketizer.push(head(0, false), &fu(&picture, 1, 7), &mut out);
+    depacketizer.push(head(0, true), &fu(&picture, 7, picture.len()), &mut out);
+    depacketizer.push(head(3600, true), P, &mut out);
+    assert_eq!(out.bytes(), [unit(&[SPS, PPS, IDR]), unit(&[P])]);
+    assert!(out.units[0].0.random_access);
+    assert_eq!(out.sets.len(), 1);
 }
 
 #[test]

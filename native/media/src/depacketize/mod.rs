@@ -31,10 +31,14 @@ pub struct UnitInfo {
     pub duration_ticks: u32,
 }
 
-/// Takes access units. Between `unit` or `discard` and the next append it may put another buffer in place.
+/// Takes access units. Between packets it may put another buffer in place, into which the unit in progress is moved.
 pub trait UnitSink {
     /// Where the unit in progress is appended.
     fn buffer(&mut self) -> &mut Vec<u8>;
+    /// Where the unit in progress begins in `buffer`; moves when another buffer is put in place.
+    fn start(&self) -> usize;
+    /// Makes the newest finished unit the one in progress again, since more of it came; false if it is gone already.
+    fn reopen(&mut self) -> bool;
     /// The unit in progress, a random access point that `unit` is about to end, brought these sets, which differ from those before.
     fn parameter_sets(&mut self, sets: &ParameterSets);
     /// The unit in progress is whole.
@@ -53,6 +57,8 @@ pub(crate) mod testing {
     #[derive(Default)]
     pub struct Collector {
         buffer: Vec<u8>,
+        /// Units are gone as soon as they are whole.
+        pub forgetful: bool,
         pub units: Vec<(UnitInfo, Vec<u8>)>,
         pub discarded: usize,
         pub malformed: usize,
@@ -62,6 +68,17 @@ pub(crate) mod testing {
     impl UnitSink for Collector {
         fn buffer(&mut self) -> &mut Vec<u8> {
             &mut self.buffer
+        }
+        fn start(&self) -> usize {
+            0
+        }
+        fn reopen(&mut self) -> bool {
+            if self.forgetful {
+                return false;
+            }
+            let Some((_, bytes)) = self.units.pop() else { return false };
+            self.buffer = bytes;
+            true
         }
         fn parameter_sets(&mut self, sets: &ParameterSets) {
             self.sets.push(sets.clone());
