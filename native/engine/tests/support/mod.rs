@@ -1,5 +1,8 @@
 //! An engine with its facts at hand.
 
+// Each test binary uses its part.
+#![allow(dead_code)]
+
 pub mod camera;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,149 @@
+//! Disks that fail, fill up or go away under a recording.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use easyrms_engine::files;
+use support::camera::{Act, Camera, GOP};
+use support::{Bench, RUN, options, pictures};
+
+/// A small file system of its own; `None` where this user may not mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(bytes: usize) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+    }
+}
+
+fn whole(path: &Path) {
+    assert_eq!(files::scan_segment(path, 0).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_path_that_cannot_be_opened_fails_and_the_next_ticket_takes_it_all() {
+    let camera = Camera::start(vec![vec![Act::Frames(2 * GOP), Act::Hold]]);
+    let bench = Bench::new();
+    std::fs::write(bench.path("blocked"), "a file where a directory should be").unwrap();
+    bench.ticket_at(0, 60_000, &bench.path("blocked/0.mp4.open"));
+    let connection = bench.play(camera.port);
+    let failed = bench.wait_kind("segmentFailed");
+    assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("open"), Some(i64::from(libc::ENOTDIR))));
+    bench.ticket(1, 60_000);
+    while bench.stat("packets") < 2.0 * (f64::from(GOP) + 6.0) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bench.engine.disconnect(connection, None).unwrap();
+    assert_eq!(pictures(&bench.finish(1)), (0..2 * GOP).collect::<Vec<_>>());
+    bench.stop();
+}
+
+#[test]
+fn a_full_disk_loses_nothing_once_there_is_room_again() {
+    let Some(disk) = SmallDisk::new(256 << 10) else {
+        return;
+    };
+    std::fs::create_dir(disk.0.path().join("root")).unwrap();
+    let camera = Camera::start(vec![vec![Act::Frames(12 * GOP), Act::Hold]]);
+    let directory = tempfile::tempdir_in(disk.0.path()).unwrap();
+    let bench = Bench::on(options(), directory);
+    bench.ticket(0, 60_000);
+    let connection = bench.play(camera.port);
+    let failed = bench.wait_kind("segmentFailed");
+    assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("append"), Some(i64::from(libc::ENOSPC))));
+    let durable = bench.wait_kind("durable");
+    let open = bench.path("camera/20260101/0.mp4.open");
+    let scan = files::scan_segment(&open, 0).unwrap();
+    assert!(scan.seal.is_none());
+    assert!(scan.fragments.len() as u64 >= durable["fragments"].as_u64().unwrap());
+    assert_eq!(scan.whole_bytes, open.metadata().unwrap().len(), "the torn tail is gone");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stored = pictures(&open);
+    std::fs::rename(&open, elsewhere.path().join("0")).unwrap_or_else(|_| {
+        std::fs::copy(&open, elsewhere.path().join("0")).unwrap();
+        std::fs::remove_file(&open).unwrap();
+    });
+    bench.ticket_at(1, 60_000, &elsewhere.path().join("1.mp4.open"));
+    while bench.stat("packets") < 12.0 * (f64::from(GOP) + 6.0) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bench.engine.disconnect(connection, None).unwrap();
+    bench.wait(|fact| fact["kind"] == "segmentEnded" && fact["sequence"] == 1);
+    bench.engine.finish_segment(bench.root, RUN, 1, elsewhere.path().join("1.mp4")).unwrap();
+    bench.wait(|fact| fact["kind"] == "segmentSealed");
+    let next = pictures(&elsewhere.path().join("1.mp4"));
+    whole(&elsewhere.path().join("1.mp4"));
+    let told: u64 = bench.pending("dropped").iter().map(|fact| fact["fragments"].as_u64().unwrap()).sum();
+    assert!(told <= 1, "at most the rest of a GOP that the full file began");
+    assert!(next[0] - stored.last().unwrap() <= 1 + told as u32 * 25, "{} then {}", stored.last().unwrap(), next[0]);
+    assert_eq!(next.last(), Some(&(12 * GOP - 1)));
+    bench.stop();
+}
+
+#[test]
+fn a_taken_final_name_is_not_replaced() {
+    let camera = Camera::start(vec![vec![Act::Frames(GOP), Act::Hold]]);
+    let bench = Bench::new();
+    bench.ticket(0, 60_000);
+    let connection = bench.play(camera.port);
+    bench.wait_kind("segmentOpened");
+    bench.engine.disconnect(connection, None).unwrap();
+    bench.wait_kind("segmentEnded");
+    std::fs::write(bench.path("taken.mp4"), "somebody else's").unwrap();
+    bench.engine.finish_segment(bench.root, RUN, 0, bench.path("taken.mp4")).unwrap();
+    let failed = bench.wait_kind("segmentFailed");
+    assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("rename"), Some(i64::from(libc::EEXIST))));
+    assert_eq!(std::fs::read(bench.path("taken.mp4")).unwrap(), b"somebody else's");
+    whole(&bench.path("camera/20260101/0.mp4.open"));
+    assert!(files::read_segment(&bench.path("camera/20260101/0.mp4.open")).unwrap().seal.is_some());
+    bench.engine.finish_segment(bench.root, RUN, 0, bench.path("again.mp4")).unwrap();
+    assert_eq!(bench.wait_kind("segmentFailed")["step"], "seal", "a segment that was given up is not known any more");
+    bench.stop();
+}
+
+#[test]
+fn a_directory_that_is_removed_while_open_fails_at_the_rename() {
+    let camera = Camera::start(vec![vec![Act::Frames(GOP), Act::Hold]]);
+    let bench = Bench::new();
+    bench.ticket(0, 60_000);
+    let connection = bench.play(camera.port);
+    bench.wait_kind("durable");
+    std::fs::remove_dir_all(bench.path("camera")).unwrap();
+    bench.engine.disconnect(connection, None).unwrap();
+    bench.wait_kind("segmentEnded");
+    bench.engine.finish_segment(bench.root, RUN, 0, bench.path("camera/x.mp4")).unwrap();
+    let failed = bench.wait_kind("segmentFailed");
+    assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("rename"), Some(i64::from(libc::ENOENT))));
+    bench.stop();
+}
+
+#[test]
+fn closing_a_root_ends_its_segments() {
+    let camera = Camera::start(vec![vec![Act::Frames(2 * GOP), Act::Hold]]);
+    let bench = Bench::new();
+    bench.ticket(0, 60_000);
+    bench.play(camera.port);
+    bench.wait_kind("segmentOpened");
+    bench.engine.close_root(bench.root).unwrap().join();
+    assert_eq!(bench.wait_kind("segmentEnded")["reason"], "requested");
+    let open = bench.path("camera/20260101/0.mp4.open");
+    let scan = files::scan_segment(&open, 0).unwrap();
+    assert_eq!(scan.whole_bytes, open.metadata().unwrap().len());
+    bench.ticket(1, 60_000);
+    assert_eq!(bench.wait_kind("segmentFailed")["step"], "open");
+    bench.stop();
+}
