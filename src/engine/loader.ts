@@ -5,7 +5,7 @@ import { RecorderError } from "../base/errors.ts";
 import type { NativeAddon } from "./types.ts";
 
 /** Beside the bundle when installed or built; in `dist` when run from source. */
-const CANDIDATES = [join(import.meta.dir, "easyrms.node"), join(import.meta.dir, "..", "..", "dist", "easyrms.node")];
+const CANDIDATES = [join(import.meta.dirname, "easyrms.node"), join(import.meta.dirname, "..", "..", "dist", "easyrms.node")];
 
 /**
  * Loads the addon, once per process and on the main thread only: its callback must not outlive a worker.
