@@ -269,7 +269,7 @@ fn a_source_that_starts_anew_goes_on_without_a_hole() {
     let mut camera = Camera::new(vec![video(&[SPS])]);
     camera.pictures(0, 10, 50);
     for n in 0..10_u16 {
-        let mut bytes = vec![0x80, 96 | 0x80];
+        let mut bytes = vec![0x80, 0xe0];
         bytes.extend((40_000 + n).to_be_bytes());
         bytes.extend((123 + u32::from(n) * FRAME_TICKS).to_be_bytes());
         bytes.extend(99_u32.to_be_bytes());

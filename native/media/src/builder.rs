@@ -359,16 +359,15 @@ impl FragmentBuilder {
         let duration_us = clock.ticks_to_us(first.start_ticks + first.duration_ticks() as i64) - start_us;
         let random_access = first.track == lead && first.samples.first().is_some_and(|sample| sample.random_access);
         let discontinuity = self.discontinuity.take();
-        let start_utc_us = self.wall_us(start_us, duration_us, discontinuity);
-        let start_utc_ms = start_utc_us.div_euclid(1000);
-        self.wall_end_us = start_utc_us + duration_us;
+        let wall_us = self.wall_us(start_us, duration_us, discontinuity);
+        self.wall_end_us = wall_us + duration_us;
         self.finished.push_back(Fragment::new(
             self.next_sequence,
             Arc::clone(&self.tracks),
             parts,
             random_access,
             discontinuity,
-            FragmentTimes { start_us, duration_us, start_utc_ms },
+            FragmentTimes { start_us, duration_us, start_utc_ms: wall_us.div_euclid(1000) },
             std::mem::take(&mut self.lost_packets),
             Some(Arc::clone(&self.pool)),
         ));

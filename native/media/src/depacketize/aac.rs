@@ -16,6 +16,7 @@ impl AacLengths {
 /// MPEG-4 AAC (RFC 3640): several units a packet, or one unit over several packets.
 #[derive(Debug)]
 pub struct AacDepacketizer {
+    /// Those of the SDP, until a packet shows that they are wrong.
     lengths: AacLengths,
     /// Samples per unit: 1024, or 960.
     samples: u32,
@@ -57,7 +58,10 @@ impl AacDepacketizer {
         let header_bytes = header_bits.div_ceil(8);
         let (Some(headers), Some(mut data)) = (rest.get(..header_bytes), rest.get(header_bytes..)) else { return sink.malformed() };
         let mut bits = Bits { bytes: headers, next: 0, end: header_bits };
-        let mut index = 0;
+        if !bits.fit(self.lengths, data.len()) && bits.fit(AacLengths::HBR, data.len()) {
+            self.lengths = AacLengths::HBR;
+        }
+        let mut index = 0_u32;
         let mut first = true;
         while !data.is_empty() {
             let delta_bits = if first { self.lengths.index } else { self.lengths.index_delta };
@@ -67,7 +71,11 @@ impl AacDepacketizer {
                 }
                 return;
             };
-            index += if first { 0 } else { delta + 1 };
+            if size == 0 {
+                // Not only is this no unit: headers of no width at all would never end.
+                return sink.malformed();
+            }
+            index = index.wrapping_add(if first { 0 } else { delta.wrapping_add(1) });
             let size = size as usize;
             let timestamp = head.timestamp.wrapping_add(index.wrapping_mul(self.samples));
             if size > data.len() {
@@ -131,6 +139,7 @@ fn without_adts(unit: &[u8]) -> &[u8] {
     unit.get(if flags & 1 == 0 { ADTS_HEADER + 2 } else { ADTS_HEADER }..).unwrap_or_default()
 }
 
+#[derive(Clone, Copy)]
 struct Bits<'a> {
     bytes: &'a [u8],
     next: usize,
@@ -138,6 +147,21 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
+    /// Whether AU headers of these widths fill the header section and their sizes the data; one unit alone may go on in later packets.
+    fn fit(mut self, lengths: AacLengths, data_bytes: usize) -> bool {
+        let (mut units, mut bytes) = (0, 0);
+        while self.next < self.end {
+            let index_bits = if units == 0 { lengths.index } else { lengths.index_delta };
+            let (Some(size), Some(_)) = (self.take(lengths.size), self.take(index_bits)) else { return false };
+            units += 1;
+            bytes += size as usize;
+            if size == 0 {
+                return false;
+            }
+        }
+        bytes == data_bytes || units == 1 && bytes > data_bytes
+    }
+
     fn take(&mut self, count: u8) -> Option<u32> {
         if count > 32 || self.next + usize::from(count) > self.end {
             return None;
@@ -213,6 +237,34 @@ mod tests {
         let unit = [0xff, 0xf1, 0x60, 0x40, 0x01, 0x3f, 0xfc, 0x21, 0x22];
         depacketizer().push(head(0, true), &packet(&[9], &unit), &mut out);
         assert_eq!(out.bytes(), [[0x21, 0x22]]);
+    }
+
+    #[test]
+    fn widths_that_do_not_fit_give_way_to_those_of_the_mode() {
+        for size in [0, 6, 12, 14, 32, 255] {
+            let mut out = Collector::default();
+            let mut aac = AacDepacketizer::new(AacLengths { size, index: 3, index_delta: 3 }, &[0x14, 0x08]);
+            aac.push(head(0, true), &packet(&[2, 3], &[1, 2, 3, 4, 5]), &mut out);
+            assert_eq!(out.bytes(), [&[1, 2][..], &[3, 4, 5]], "{size} bits");
+            assert_eq!(out.malformed, 0);
+        }
+    }
+
+    #[test]
+    fn headers_without_width_come_to_an_end() {
+        let mut out = Collector::default();
+        let mut aac = AacDepacketizer::new(AacLengths { size: 0, index: 0, index_delta: 0 }, &[0x14, 0x08]);
+        aac.push(head(0, true), &[0, 16, 0xff, 0xff, 1], &mut out);
+        aac.push(head(0, true), &[0, 0, 1, 2, 3], &mut out);
+        assert_eq!((out.units.len(), out.malformed), (0, 2));
+    }
+
+    #[test]
+    fn widths_that_fit_are_kept() {
+        let mut out = Collector::default();
+        let mut aac = AacDepacketizer::new(AacLengths { size: 6, index: 2, index_delta: 2 }, &[0x14, 0x08]);
+        aac.push(head(0, true), &[0, 16, 2 << 2, 1 << 2, 7, 8, 9], &mut out);
+        assert_eq!(out.bytes(), [&[7, 8][..], &[9]]);
     }
 
     #[test]
