@@ -62,23 +62,21 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     const store = await openStore(storeOptions(config, files, log));
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     await start(enginePart(engine, config, roots));
-    const capacities = (await store.usage()).map(({ segmentBytes, limitBytes, availableBytes, reserveBytes }) =>
-      Math.min(limitBytes ?? Number.POSITIVE_INFINITY, segmentBytes + availableBytes - reserveBytes),
-    );
     const accounts = new Accounts(clock);
+    const ring = new Ring({ store, growth: (root) => recorder.growth(root), clock, log });
     const recorder = new Recorder({
       config,
       engine,
       store,
       desired: store,
       roots,
-      capacityBytes: (root) => capacities[root] ?? Number.POSITIVE_INFINITY,
+      capacityBytes: (root) => ring.capacityBytes(root),
       resolve: resolveHost,
       accounts,
       clock,
       log,
     });
-    await start(new Ring({ store, growth: (root) => recorder.growth(root), clock, log }));
+    await start(ring);
     await start(recorder);
     const context: CommandContext = {
       config,

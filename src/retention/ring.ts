@@ -3,7 +3,7 @@ import { toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { RootUsage, SegmentRemoval } from "../store/types.ts";
-import { planRemoval, type RootGrowth } from "./plan.ts";
+import { capacityBytes, planRemoval, type RootGrowth } from "./plan.ts";
 
 const PASS_MS = 1000;
 /** Segments looked up at a time; a pass goes on until enough is freed. */
@@ -23,6 +23,7 @@ export interface RingOptions {
 export class Ring implements Part {
   readonly name = "ring";
   readonly #options: RingOptions;
+  readonly #capacities = new Map<number, number>();
   readonly #complainedMonoMs = new Map<number, number>();
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
@@ -55,9 +56,15 @@ export class Ring implements Part {
     }
   }
 
+  /** Room for segments on a root as of the last pass, bytes; strangers' files shrink it. */
+  capacityBytes(root: number): number {
+    return this.#capacities.get(root) ?? Number.POSITIVE_INFINITY;
+  }
+
   /** One look at every root. */
   async pass(): Promise<void> {
     for (const usage of await this.#options.store.usage()) {
+      this.#capacities.set(usage.root, capacityBytes(usage));
       const excess = planRemoval(usage, this.#options.growth(usage.root));
       if (excess > 0) await this.#free(usage, excess);
     }

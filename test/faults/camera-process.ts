@@ -8,21 +8,31 @@ const MAIN = join(import.meta.dirname, "..", "fakes", "camera", "main.ts");
 export interface CameraProcess {
   readonly pid: number;
   readonly urls: Readonly<Record<string, string>>;
+  /** Gives one of the orders of `test/fakes/camera/main.ts` and returns its answer. One at a time. */
+  ask<Answer>(order: object): Promise<Answer>;
   stop(): Promise<void>;
 }
 
-/** Starts it with the flags of `test/fakes/camera/main.ts`; resolves when it accepts connections. */
-export function startCameraProcess(flags: readonly string[]): Promise<CameraProcess> {
+/** Starts it (through `wrapper` if given, e.g. taskset) with the flags of `test/fakes/camera/main.ts`; resolves when it accepts connections. */
+export function startCameraProcess(flags: readonly string[], wrapper: readonly string[] = []): Promise<CameraProcess> {
   return new Promise((resolve, reject) => {
-    const child: ChildProcess = spawn(process.execPath, [MAIN, "--with-parent", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+    const [command = process.execPath, ...args] = [...wrapper, process.execPath, MAIN, "--with-parent", ...flags];
+    const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+    const { stdin, stdout } = child;
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`the camera ended with ${code}`)));
-    if (child.stdout === null) throw new Error("the camera has no stdout");
-    createInterface({ input: child.stdout }).once("line", (line) => {
+    if (stdin === null || stdout === null) throw new Error("the camera has no stdin or stdout");
+    const lines = createInterface({ input: stdout });
+    lines.once("line", (line) => {
       const { urls, pid } = JSON.parse(line) as { urls: Record<string, string>; pid: number };
       resolve({
         pid,
         urls,
+        ask: (order) =>
+          new Promise((answered) => {
+            lines.once("line", (answer) => answered(JSON.parse(answer)));
+            stdin.write(`${JSON.stringify(order)}\n`);
+          }),
         stop: () =>
           new Promise((ended) => {
             if (child.exitCode !== null || child.signalCode !== null) return ended();
