@@ -101,6 +101,8 @@ fn a_taken_final_name_is_not_replaced() {
     bench.ticket(0, 60_000);
     let connection = bench.play(camera.port);
     bench.wait_kind("segmentOpened");
+    bench.engine.finish_segment(bench.root, RUN, 0, bench.path("early.mp4")).unwrap();
+    assert_eq!(bench.wait_kind("segmentFailed")["errno"], libc::EBUSY, "a segment that grows is not finished, and goes on");
     bench.engine.disconnect(connection, None).unwrap();
     bench.wait_kind("segmentEnded");
     std::fs::write(bench.path("taken.mp4"), "somebody else's").unwrap();

@@ -151,28 +151,32 @@ impl Writer {
     }
 
     fn finish(&mut self, key: SegmentKey, final_path: &Path) {
-        let Some(Segment::Growing(mut file)) = self.segments.remove(&key) else {
-            let source = io::Error::new(io::ErrorKind::NotFound, "this writer holds no such segment");
-            let error = StepError { step: "seal", source, refused: false };
-            self.options.facts.push(failed(key, 0, self.options.root, final_path, &error));
-            return;
-        };
-        let was_dirty = file.is_dirty();
-        if !file.ended {
-            self.options.facts.push(file.ended(SegmentEnd::Requested));
-        }
-        match file.finish(final_path, &self.options.stats) {
-            Ok(summary) => {
-                if was_dirty {
-                    self.options.facts.push(file.durable());
+        let result = match self.segments.get_mut(&key) {
+            Some(Segment::Growing(file)) if file.ended => {
+                let was_dirty = file.is_dirty();
+                let result = file.finish(final_path, &self.options.stats);
+                if let Ok(summary) = &result {
+                    if was_dirty {
+                        self.options.facts.push(file.durable());
+                    }
+                    self.options.facts.push(file.sealed(final_path, summary));
                 }
-                self.options.facts.push(file.sealed(final_path, &summary));
+                result
             }
-            Err(error) => {
-                self.segments.insert(key, Segment::Growing(file));
-                self.fail(key, &error, None);
-            }
+            // A caller's mistake, which costs the segment nothing.
+            Some(Segment::Growing(_)) => return self.refuse(key, final_path, libc::EBUSY),
+            Some(Segment::Failed { .. }) | None => return self.refuse(key, final_path, libc::ENOENT),
+        };
+        match result {
+            Ok(_) => drop(self.segments.remove(&key)),
+            Err(error) => self.fail(key, &error, None),
         }
+    }
+
+    /// Answers a finish that nothing was done for.
+    fn refuse(&self, key: SegmentKey, final_path: &Path, errno: i32) {
+        let error = StepError { step: "seal", source: io::Error::from_raw_os_error(errno), refused: false };
+        self.options.facts.push(failed(key, 0, self.options.root, final_path, &error));
     }
 
     /// Gives a segment up. What was appended is made durable if only the write failed; the rest waits to be reclaimed.

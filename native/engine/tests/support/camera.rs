@@ -157,7 +157,7 @@ impl Sender264 {
             let chunks: Vec<&[u8]> = unit[1..].chunks(1400).collect();
             for (index, chunk) in chunks.iter().enumerate() {
                 let (first, last) = (index == 0, index == chunks.len() - 1);
-                let mut payload = vec![unit[0] & 0xe0 | 28, unit[0] & 0x1f | u8::from(first) << 7 | u8::from(last) << 6];
+                let mut payload = vec![unit[0] & 0xe0 | 0x1c, unit[0] & 0x1f | u8::from(first) << 7 | u8::from(last) << 6];
                 payload.extend_from_slice(chunk);
                 self.packet(&payload, last)?;
             }
@@ -170,7 +170,7 @@ impl Sender264 {
         let ticks = self.frame * (90_000 / FRAMES_PER_SECOND);
         let mut packet = vec![b'$', 0];
         packet.extend_from_slice(&(12 + payload.len() as u16).to_be_bytes());
-        packet.extend_from_slice(&[0x80, 96 | u8::from(marker) << 7]);
+        packet.extend_from_slice(&[0x80, 0x60 | u8::from(marker) << 7]);
         packet.extend_from_slice(&self.sequence.to_be_bytes());
         packet.extend_from_slice(&ticks.to_be_bytes());
         packet.extend_from_slice(&0x1234_5678_u32.to_be_bytes());

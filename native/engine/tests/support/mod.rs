@@ -103,10 +103,9 @@ impl Bench {
                 return facts.remove(index);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.batches.recv_timeout(left) {
-                Ok(batch) => facts.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap()),
-                Err(_) => panic!("the fact did not come; there are {facts:#?}"),
-            }
+            let batch = self.batches.recv_timeout(left).ok();
+            let batch = batch.unwrap_or_else(|| panic!("the fact did not come; there are {facts:#?}"));
+            facts.extend(serde_json::from_str::<Vec<Value>>(&batch).unwrap());
         }
     }
 
