@@ -30,6 +30,8 @@ pub enum Item<'a> {
 /// Why a connection cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
+    #[error("the first bytes begin no RTSP message")]
+    NotRtsp,
     #[error("RTSP head is over {MAX_HEAD_BYTES} bytes")]
     HeadTooLarge,
     #[error("RTSP body of {0} bytes, allowed are {MAX_BODY_BYTES}")]
@@ -42,9 +44,12 @@ pub enum FramingError {
 ///
 /// In sync, an item begins where the one before ended. A byte there that can begin none is a framing fault (servers cut frames short when
 /// their send buffer is full): bytes are then skipped up to what is certainly a frame of a known channel and source, or a reply.
+/// Before the first item, and as long as no channel is in use, there is nothing to get back in step with: such a byte is another protocol.
 #[derive(Debug, Default)]
 pub struct Splitter {
     channels: Vec<Channel>,
+    /// An item was found: the peer speaks RTSP.
+    begun: bool,
     searching: bool,
     /// Since the last item.
     skipped_in_row: usize,
@@ -103,11 +108,13 @@ impl Splitter {
             at += blank;
             match self.item(rest.get(blank..).unwrap_or_default())? {
                 Step::Whole { bytes, item } => {
+                    self.begun = true;
                     self.skipped_in_row = 0;
                     self.remember_source(&item);
                     return Ok((at + bytes, Some(item)));
                 }
                 Step::More => return Ok((at, None)),
+                Step::Fault if !self.begun && self.channels.is_empty() => return Err(FramingError::NotRtsp),
                 Step::Fault => {
                     self.searching = true;
                     at += 1;

@@ -148,6 +148,16 @@ fn garbage_for_ever_is_given_up() {
 }
 
 #[test]
+fn another_protocol_is_told_by_its_first_byte() {
+    let greetings: [&[u8]; 4] = [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b"\r\n\0\x01", b"RTSQ/1"];
+    for greeting in greetings {
+        assert_eq!(split(&mut Splitter::new(), greeting, 99), Err(FramingError::NotRtsp));
+    }
+    // Once it has spoken RTSP, it gets the chance to go on.
+    assert_eq!(split(&mut Splitter::new(), &[REPLY, b"\0\x01", REPLY].concat(), 99).map(|items| items.len()), Ok(2));
+}
+
+#[test]
 fn sizes_are_bounded() {
     let long = [b"RTSP/1.0 200 OK\r\nX: ".to_vec(), vec![b'x'; MAX_HEAD_BYTES]].concat();
     assert_eq!(split(&mut ours(), &long, 999), Err(FramingError::HeadTooLarge));

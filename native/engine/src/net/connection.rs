@@ -259,7 +259,7 @@ impl Connection {
 
 fn framing(error: &FramingError) -> Ended {
     let cause = match error {
-        FramingError::Lost => DisconnectCause::Framing,
+        FramingError::NotRtsp | FramingError::Lost => DisconnectCause::Framing,
         FramingError::HeadTooLarge | FramingError::BodyTooLarge(_) => DisconnectCause::MessageTooLarge,
     };
     Ended::new(cause, error.to_string())
