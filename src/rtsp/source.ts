@@ -43,7 +43,8 @@ export class StreamSource {
   #attempt = 0;
   #outageMonoMs: number | null = null;
   #withAudio = true;
-  #logged: { readonly code: string; readonly monoMs: number; suppressed: number } | null = null;
+  /** When each end was logged last, and how often it came since. Of each, since a camera may go back and forth between two. */
+  readonly #logged = new Map<string, { readonly monoMs: number; suppressed: number }>();
 
   constructor(options: StreamSourceOptions) {
     this.#options = options;
@@ -124,7 +125,7 @@ export class StreamSource {
     if (result.recordableMs >= HEALTHY_MS) {
       this.#outageMonoMs = null;
       this.#attempt = 0;
-      this.#logged = null;
+      this.#logged.clear();
     }
     this.#outageMonoMs ??= this.#options.clock.monoMs();
     // Asked for again after each session that got as far as media, so that a camera with new firmware gets its sound back.
@@ -142,16 +143,16 @@ export class StreamSource {
     this.#options.onState(state);
   }
 
-  /** An end is news when it differs from the last one; otherwise now and then is enough. */
+  /** An end is news when it has not been logged for long. */
   #log(end: SessionEnd): void {
     const now = this.#options.clock.monoMs();
-    const last = this.#logged;
-    if (last !== null && last.code === end.code && now - last.monoMs < LOG_PERIOD_MS) {
+    const last = this.#logged.get(end.code);
+    if (last !== undefined && now - last.monoMs < LOG_PERIOD_MS) {
       last.suppressed += 1;
       return;
     }
-    const suppressed = last?.code === end.code ? last.suppressed : 0;
-    this.#logged = { code: end.code, monoMs: now, suppressed: 0 };
+    const suppressed = last?.suppressed ?? 0;
+    this.#logged.set(end.code, { monoMs: now, suppressed: 0 });
     this.#options.log.warn("session.ended", { cause: end.cause, code: end.code, detail: end.detail, attempt: this.#attempt, suppressed });
   }
 }

@@ -209,4 +209,19 @@ describe("StreamSource", () => {
     expect(lines).toHaveLength(3);
     await source.stop();
   });
+
+  it("logs two ends that take turns no more often", async () => {
+    const lines: unknown[] = [];
+    const log: Logger = { ...silentLogger, warn: (event, fields) => lines.push([event, fields?.["code"]]) };
+    const { source, clock, transport } = begin("refused", { log });
+    for (let turn = 0; turn < 9; turn++) {
+      transport.server = turn % 2 === 0 ? "unreachable" : "refused";
+      await clock.advance(MINUTE_MS);
+    }
+    expect(lines).toEqual([
+      ["session.ended", "refused"],
+      ["session.ended", "unreachable"],
+    ]);
+    await source.stop();
+  });
 });
