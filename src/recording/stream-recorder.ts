@@ -5,7 +5,7 @@ import type { StreamOptions } from "../engine/types.ts";
 import type { TrackDescription } from "../media/types.ts";
 import type { Accounts } from "../rtsp/accounts.ts";
 import { StreamSource } from "../rtsp/source.ts";
-import type { CameraEndpoint, Resolve, SourceState } from "../rtsp/types.ts";
+import type { CameraEndpoint, Resolve, SessionEnd, SourceState } from "../rtsp/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
 import { RateMeter } from "./rates.ts";
 import { RunBook } from "./run-book.ts";
@@ -44,6 +44,8 @@ export class StreamRecorder {
   #engine: EngineStream | null = null;
   #source: StreamSource | null = null;
   #state: SourceState = { state: "idle" };
+  /** Why the last session ended, until media flows again: while it is tried again, the reason must not vanish from listings. */
+  #lastEnd: SessionEnd | null = null;
   #sinceUtcMs: number;
   #tracks: readonly TrackDescription[] = [];
   #cancelRetry: () => void = () => {};
@@ -135,18 +137,18 @@ export class StreamRecorder {
     const segment = this.#book.segment;
     const interruption = this.#book.interruption;
     const state = this.#state;
-    const waiting = state.state === "waiting" ? state : null;
+    const end = this.#lastEnd;
     return {
       camera: place.camera,
       stream: place.stream,
       channel: place.channel,
       state: segment !== null && state.state === "playing" ? "recording" : stateWord(state),
-      cause: segment !== null ? null : (waiting?.end.cause ?? interruption?.cause ?? null),
-      code: waiting?.end.code ?? null,
-      detail: waiting?.end.detail ?? interruption?.detail ?? null,
+      cause: end?.cause ?? (segment !== null ? null : (interruption?.cause ?? null)),
+      code: end?.code ?? null,
+      detail: end?.detail ?? interruption?.detail ?? null,
       sinceUtcMs: this.#sinceUtcMs,
       attempt: "attempt" in state ? state.attempt : 0,
-      retryAtUtcMs: waiting?.retryAtUtcMs ?? null,
+      retryAtUtcMs: state.state === "waiting" ? state.retryAtUtcMs : null,
       tracks: this.#tracks,
       warnings: state.state === "playing" ? state.warnings : [],
       numbers: streamNumbers(numbers, this.#meter),
@@ -165,7 +167,10 @@ export class StreamRecorder {
     if (state.state === "connecting") {
       this.#book.beginSession();
       this.#giveTicket();
+    } else if (state.state === "playing") {
+      this.#lastEnd = null;
     } else if (state.state === "waiting") {
+      this.#lastEnd = state.end;
       this.#book.interrupt({ cause: state.end.cause, detail: state.end.detail });
     }
   }
