@@ -29,6 +29,8 @@ export interface BoxOptions {
   /** Recording roots; default one inside the folder. */
   readonly roots?: readonly string[];
   readonly zone?: string;
+  /** Default "debug", which reports every durable fragment. */
+  readonly logLevel?: "debug" | "info";
 }
 
 /** One line of `ls --json`. */
@@ -85,7 +87,7 @@ export class Box {
         "[recording]",
         `segment = "${options.segment ?? "60s"}"`,
         "[log]",
-        'level = "debug"',
+        `level = "${options.logLevel ?? "debug"}"`,
         "",
       ].join("\n"),
     );
