@@ -5,6 +5,7 @@ import { systemClock } from "./base/clock.ts";
 import { RecorderError, toRecorderError } from "./base/errors.ts";
 import type { Part } from "./base/lifecycle.ts";
 import { createLogger, type Logger, silentLogger } from "./base/log.ts";
+import { notifyServiceManager } from "./base/notify.ts";
 import type { CheckOptions, CommandContext } from "./commands/context.ts";
 import type { BoxConfig } from "./config/types.ts";
 import { Engine } from "./engine/engine.ts";
@@ -91,12 +92,14 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       check: (options) => store.check(options),
     };
     await start(createHttpApi(context));
+    await notifyServiceManager({ ready: true, status: "recording" }, log);
     log.info("service.ready", { afterMs: clock.utcMs() - startedUtcMs, socket: config.api.socket });
     await aborted(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
     log.info("service.stopping");
+    await notifyServiceManager({ status: "stopping" }, log);
     for (const part of running.reverse()) {
       await part.stop().catch((error: unknown) => log.error("part.stop-failed", { part: part.name, error: toRecorderError(error) }));
     }
