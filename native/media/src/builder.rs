@@ -222,7 +222,7 @@ impl FragmentBuilder {
 
     /// Makes the newest whole unit the one in progress again; false if it has left in a fragment.
     pub fn reopen(&mut self, track: usize) -> bool {
-        let Some(part) = self.parts.get_mut(track).filter(|part| part.tail() == 0) else { return false };
+        let Some(part) = self.parts.get_mut(track) else { return false };
         let Some(unit) = part.units.pop() else { return false };
         part.whole -= unit.size;
         part.reopened = Some(unit);

@@ -9,7 +9,8 @@ const LENGTH: usize = 4;
 /// H.264 (RFC 6184, packetization modes 0 and 1) to access units of NAL units behind 4-byte lengths.
 ///
 /// A unit ends when the timestamp changes or a NAL unit comes that cannot stand behind slices; a marker behind a slice ends it
-/// at once, unless the stream has shown that its markers are wrong.
+/// at once, unless the stream has shown that its markers are wrong. Whatever ended it, a further slice of its picture opens it again:
+/// some servers mark every slice, others repeat the parameter sets before each slice of an IDR picture.
 #[derive(Debug)]
 pub struct H264Depacketizer {
     sets: ParameterSets,
@@ -17,9 +18,16 @@ pub struct H264Depacketizer {
     unit: Option<Unit>,
     /// Packets of this timestamp belong to a unit that is lost.
     skip: Option<u32>,
-    /// The unit before, if a marker ended it: more of it may come all the same.
-    ended_by_marker: Option<Unit>,
+    /// The unit before, if more of it may come all the same.
+    ended: Option<Ended>,
     markers_wrong: bool,
+}
+
+/// A unit that ended while its timestamp went on.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    unit: Unit,
+    by_marker: bool,
 }
 
 /// The unit in progress.
@@ -38,7 +46,7 @@ impl H264Depacketizer {
     /// `sets` are those of the SDP.
     pub fn new(sets: ParameterSets) -> Self {
         // The first packet may come from the middle of a picture.
-        Self { sets, sets_changed: false, unit: Some(Unit::UNSURE), skip: None, ended_by_marker: None, markers_wrong: false }
+        Self { sets, sets_changed: false, unit: Some(Unit::UNSURE), skip: None, ended: None, markers_wrong: false }
     }
 
     pub fn push(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
@@ -59,7 +67,7 @@ impl H264Depacketizer {
         if head.marker && !self.markers_wrong && self.unit.is_some_and(|unit| unit.has_slices && unit.fragmented.is_none()) {
             let ended = self.unit;
             self.end(sink);
-            self.ended_by_marker = ended;
+            self.ended = ended.map(|unit| Ended { unit, by_marker: true });
         }
     }
 
@@ -73,7 +81,7 @@ impl H264Depacketizer {
         if unit_bytes(sink) > 0 {
             sink.discard();
         }
-        self.ended_by_marker = None;
+        self.ended = None;
         self.unit = Some(Unit::UNSURE);
     }
 
@@ -183,17 +191,18 @@ impl H264Depacketizer {
             }
         }
         let over = |unit: Unit| unit.has_slices && (unit.timestamp != head.timestamp || h264::begins_access_unit(kind));
-        if self.unit.is_some_and(over) {
+        if let Some(unit) = self.unit.filter(|unit| over(*unit)) {
             self.end(sink);
+            self.ended = (unit.timestamp == head.timestamp).then_some(Ended { unit, by_marker: false });
         }
         let later_slice = h264::is_vcl(kind) && !h264::is_first_slice(&[nal_header, second.unwrap_or(0)]);
-        if self.unit.is_none()
-            && (later_slice || !h264::is_vcl(kind) && !h264::begins_access_unit(kind))
-            && let Some(ended) = self.ended_by_marker.take().filter(|ended| ended.timestamp == head.timestamp)
+        let stays = !h264::is_vcl(kind) && !h264::begins_access_unit(kind);
+        if self.unit.map_or(later_slice || stays, |unit| later_slice && !unit.has_slices)
+            && let Some(ended) = self.ended.take().filter(|ended| ended.unit.timestamp == head.timestamp)
         {
-            self.markers_wrong |= later_slice;
+            self.markers_wrong |= later_slice && ended.by_marker;
             if sink.reopen() {
-                self.unit = Some(ended);
+                self.unit = Some(ended.unit);
             } else if later_slice {
                 self.abandon(head, sink);
                 return false;
@@ -220,7 +229,7 @@ impl H264Depacketizer {
     /// The unit of this timestamp cannot become whole any more.
     fn abandon(&mut self, head: PayloadHead, sink: &mut impl UnitSink) {
         self.unit = None;
-        self.ended_by_marker = None;
+        self.ended = None;
         self.skip = Some(head.timestamp);
         sink.discard();
     }
@@ -232,7 +241,7 @@ impl H264Depacketizer {
     }
 
     fn end(&mut self, sink: &mut impl UnitSink) {
-        self.ended_by_marker = None;
+        self.ended = None;
         let Some(unit) = self.unit.take() else { return };
         if unit.fragmented.is_some() || !unit.has_slices {
             if unit_bytes(sink) > 0 {

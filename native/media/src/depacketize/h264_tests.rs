@@ -60,6 +60,25 @@ fn parameter_sets_with_the_time_of_the_picture_before_belong_to_the_next() {
 }
 
 #[test]
+fn parameter_sets_before_each_slice_of_a_picture_divide_nothing() {
+    const LATER: &[u8] = &[0x65, 0x20, 9];
+    for marked in [false, true] {
+        let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+        for timestamp in [0, 3600] {
+            for nal in [SPS, PPS, IDR, SPS, PPS] {
+                depacketizer.push(head(timestamp, marked && nal == IDR), nal, &mut out);
+            }
+            depacketizer.push(head(timestamp, false), &fu(LATER, 1, 2), &mut out);
+            depacketizer.push(head(timestamp, true), &fu(LATER, 2, 3), &mut out);
+        }
+        depacketizer.flush(&mut out);
+        assert_eq!(out.bytes(), [unit(&[SPS, PPS, IDR, SPS, PPS, LATER]), unit(&[SPS, PPS, IDR, SPS, PPS, LATER])]);
+        assert!(out.units.iter().all(|(info, _)| info.random_access));
+        assert_eq!((out.discarded, out.sets.len()), (0, 1));
+    }
+}
+
+#[test]
 fn a_camera_that_marks_every_slice_is_found_out() {
     let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
     for timestamp in [0, 3600, 7200] {

@@ -37,7 +37,8 @@ pub trait UnitSink {
     fn buffer(&mut self) -> &mut Vec<u8>;
     /// Where the unit in progress begins in `buffer`; moves when another buffer is put in place.
     fn start(&self) -> usize;
-    /// Makes the newest finished unit the one in progress again, since more of it came; false if it is gone already.
+    /// Makes the newest finished unit the one in progress again, what was appended since included, as more of it came; false if it is
+    /// gone already.
     fn reopen(&mut self) -> bool;
     /// The unit in progress, a random access point that `unit` is about to end, brought these sets, which differ from those before.
     fn parameter_sets(&mut self, sets: &ParameterSets);
@@ -77,7 +78,8 @@ pub(crate) mod testing {
                 return false;
             }
             let Some((_, bytes)) = self.units.pop() else { return false };
-            self.buffer = bytes;
+            let since = std::mem::replace(&mut self.buffer, bytes);
+            self.buffer.extend(since);
             true
         }
         fn parameter_sets(&mut self, sets: &ParameterSets) {
