@@ -95,8 +95,8 @@ export function disconnectEnd(
       return ended("reset", `the camera reset the connection${because}`);
     case "closed-by-peer":
       return progress.playing
-        ? ended("closed-by-camera", `the camera closed the connection while playing${because}`)
-        : ended("closed-early", `the camera closed the connection before PLAY was accepted${because}`);
+        ? ended("closed-by-camera", "the camera closed the connection while playing")
+        : ended("closed-early", "the camera closed the connection before PLAY was accepted");
     case "framing":
       return progress.heard
         ? ended("garbage", `bytes came that are neither RTSP nor interleaved media${because}`)

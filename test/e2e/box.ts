@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { StreamStatus } from "../../src/recording/types.ts";
 
 const REPOSITORY = join(import.meta.dirname, "..", "..");
 const EASYRMS = join(REPOSITORY, "dist", "easyrms");
@@ -44,8 +45,20 @@ export interface ListedRow {
   readonly bytes?: number;
   readonly state?: string;
   readonly cause?: string;
+  readonly detail?: string | null;
+  readonly open?: boolean;
   readonly run?: string;
   readonly sequence?: number;
+  readonly endCause?: string | null;
+}
+
+/** One camera of `camera list --json`. */
+export interface ListedCamera {
+  readonly id: string;
+  readonly url: string;
+  readonly username: string | null;
+  readonly hasPassword: boolean;
+  readonly streams: readonly StreamStatus[];
 }
 
 /** The built product in a folder of its own, driven from outside: config file, process, command line. */
@@ -168,6 +181,17 @@ export class Box {
   /** Rows of `ls` since the beginning of time. */
   list(...args: readonly string[]): Promise<ListedRow[]> {
     return this.json<ListedRow>("ls", ...args, "--from", "2020-01-01T00:00:00Z");
+  }
+
+  /** `camera list --json`. */
+  async cameras(): Promise<readonly ListedCamera[]> {
+    const [reply] = await this.json<{ readonly cameras: readonly ListedCamera[] }>("camera", "list");
+    return reply?.cameras ?? [];
+  }
+
+  /** Lines of the log about one camera. */
+  logOf(camera: string, event?: string): LogLine[] {
+    return this.log.filter((line) => line["camera"] === camera && (event === undefined || line.event === event));
   }
 
   #take(text: string): void {

@@ -74,3 +74,23 @@ export async function gstreamerDecode(path: string): Promise<{ complaints: strin
   const frames = stdout.split("\n").filter((line) => line.includes("count: last-message = chain")).length;
   return { complaints: code === 0 ? stderr : `exit ${code}: ${stderr}`, frames };
 }
+
+/** When a packet is shown and decoded, and for how long it lasts. */
+export interface PacketTimes {
+  readonly ptsMs: number;
+  readonly dtsMs: number;
+  readonly durationMs: number;
+}
+
+/** Times of each packet of a track as ffprobe reads them, in file order; empty where there is no such track. */
+export async function packetTimes(path: string, track: string): Promise<PacketTimes[]> {
+  const fields = ["-select_streams", track, "-show_entries", "packet=pts_time,dts_time,duration_time", "-of", "csv=p=0"];
+  const { stdout } = await runProgram("ffprobe", ["-v", "error", ...fields, path]);
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const [ptsMs = Number.NaN, dtsMs = Number.NaN, durationMs = Number.NaN] = line.split(",").map((seconds) => Number(seconds) * 1000);
+      return { ptsMs, dtsMs, durationMs };
+    });
+}

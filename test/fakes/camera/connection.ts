@@ -80,7 +80,8 @@ export class Connection implements StreamClient {
       end: null,
     };
     this.#foreign = [...streams.values()].some((source) => source.faults.has("binary-banner"));
-    if (this.#foreign) this.#outlet.noise(noise(200));
+    // The first byte is no beginning of anything in RTSP, so that every banner is recognised the same way.
+    if (this.#foreign) this.#outlet.noise(Uint8Array.of(0, ...noise(199)));
   }
 
   received(chunk: Uint8Array): void {
@@ -173,7 +174,8 @@ export class Connection implements StreamClient {
       return;
     }
     const text = formatReply(reply, request.headers.get("cseq") ?? "0");
-    this.#outlet.text(faults?.has("malformed-rtsp") ? malformReply(text, this.#replies++) : text);
+    const malformed = faults?.get("malformed-rtsp");
+    this.#outlet.text(malformed === undefined ? text : malformReply(text, (malformed.from ?? 0) + this.#replies++));
     if (request.method === "PLAY" && reply.status === OK.status) this.#play(now);
     if (request.method === "TEARDOWN" && reply.status === OK.status) this.#teardown();
   }

@@ -38,8 +38,8 @@ export type LastingFault =
   | { readonly kind: "hang"; readonly method: RtspMethod }
   /** One broken packet a frame, beside the good ones: versions, lengths, payload types and channels that cannot be, in turn. */
   | { readonly kind: "malformed-rtp" }
-  /** Replies have broken status lines and headers, in turn. */
-  | { readonly kind: "malformed-rtsp" }
+  /** Replies have broken status lines and headers, in turn; each connection begins with the way of this number (0). */
+  | { readonly kind: "malformed-rtsp"; readonly from?: number }
   /** Every packet comes twice. */
   | { readonly kind: "duplicates" }
   /** DESCRIBE is answered 404. */
