@@ -1,4 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Box, type ListedRow, until } from "../e2e/box.ts";
 import { startCameraProcess } from "./camera-process.ts";
@@ -19,6 +19,9 @@ export interface RingReport {
   readonly leftFolders: readonly string[];
 }
 
+/** Two zones a day and more apart: moving the box from one to the other lets a day pass. */
+const YESTERDAY = "Pacific/Pago_Pago";
+const TODAY = "Pacific/Kiritimati";
 const CAMERAS = ["cam1", "cam2", "cam3", "cam4"];
 
 export interface RingOptions {
@@ -29,11 +32,11 @@ export interface RingOptions {
   readonly segment: string;
 }
 
-/** Records four cameras into a root with a byte limit and watches its disk use from outside. */
+/** Records four cameras into a root with a byte limit, a little of it yesterday, and watches its disk use from outside. */
 export async function ringRun(options: RingOptions): Promise<RingReport> {
   const { seconds, limitBytes, bitrateBps, segment, name } = options;
   const camera = await startCameraProcess(["--streams", "4", "--bitrate", String(bitrateBps), "--audio", "pcma"]);
-  const box = await Box.create({ name, limit: `${limitBytes / 1_000_000}MB`, segment });
+  const box = await Box.create({ name, limit: `${limitBytes / 1_000_000}MB`, segment, zone: YESTERDAY });
   const root = box.roots[0] ?? "";
   let maxUsedBytes = 0;
   let samples = 0;
@@ -41,6 +44,11 @@ export async function ringRun(options: RingOptions): Promise<RingReport> {
     await box.serve();
     for (const id of CAMERAS) await box.add(id, camera.urls[id] ?? "");
     await until("all cameras recording", async () => (recording(box) === CAMERAS.length ? true : null));
+    await box.end();
+    const before = box.log.length;
+    await writeFile(box.config, (await readFile(box.config, "utf8")).replace(YESTERDAY, TODAY));
+    await box.serve();
+    await until("all cameras recording on the next day", async () => (recording(box, before) === CAMERAS.length ? true : null));
     const started = Date.now();
     let nextNote = 30;
     while (Date.now() - started < seconds * 1000) {
@@ -60,7 +68,7 @@ export async function ringRun(options: RingOptions): Promise<RingReport> {
       maxUsedBytes,
       samples,
       gaps: holes(rows),
-      ...deletions(box, rows),
+      ...(await deletions(root, rows)),
       leftFolders: await leftFolders(root),
     };
   } finally {
@@ -69,8 +77,9 @@ export async function ringRun(options: RingOptions): Promise<RingReport> {
   }
 }
 
-export function recording(box: Box): number {
-  return new Set(box.log.flatMap((line) => (line.event === "segment.opened" ? [line["camera"]] : []))).size;
+/** Cameras that opened a segment since the log had so many lines. */
+export function recording(box: Box, since = 0): number {
+  return new Set(box.log.slice(since).flatMap((line) => (line.event === "segment.opened" ? [line["camera"]] : []))).size;
 }
 
 /** Disk blocks below a folder; files that vanish meanwhile do not count. */
@@ -102,11 +111,25 @@ export function holes(rows: readonly ListedRow[]): string[] {
   return found;
 }
 
-function deletions(box: Box, rows: readonly ListedRow[]): { outOfOrder: number; deleted: number } {
-  const deleted = box.log.reduce((sum, line) => sum + (line.event === "ring.deleted" ? Number(line["segments"]) : 0), 0);
-  const kept = rows.filter((row) => row.kind === "segment");
-  const newestDeletedMs = Math.max(0, ...box.log.flatMap((line) => (line.event === "segment.deleted" ? [Number(line["fromUtcMs"])] : [])));
-  return { deleted, outOfOrder: kept.filter((row) => row.from < newestDeletedMs).length };
+/** Deletions as the journals tell them: each must have taken the oldest segment that the root then held. */
+async function deletions(root: string, rows: readonly ListedRow[]): Promise<{ outOfOrder: number; deleted: number }> {
+  const lines: { atUtcMs: number; fromUtcMs: number }[] = [];
+  for (const path of await journals(root)) {
+    for (const text of (await readFile(path, "utf8")).split("\n").filter((line) => line.includes('"segment-deleted"'))) {
+      lines.push(JSON.parse(text) as { atUtcMs: number; fromUtcMs: number });
+    }
+  }
+  lines.sort((a, b) => a.atUtcMs - b.atUtcMs || a.fromUtcMs - b.fromUtcMs);
+  const oldestKept = Math.min(...rows.filter((row) => row.kind === "segment").map((row) => row.from));
+  const early = lines.filter(
+    (line, index) => line.fromUtcMs > Math.min(oldestKept, ...lines.slice(index + 1).map((later) => later.fromUtcMs)),
+  );
+  return { deleted: lines.length, outOfOrder: early.length };
+}
+
+async function journals(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true });
+  return entries.filter((entry) => entry.endsWith("journal.ndjson")).map((entry) => join(root, entry));
 }
 
 async function leftFolders(root: string): Promise<string[]> {
