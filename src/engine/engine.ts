@@ -30,6 +30,8 @@ export interface StreamHandlers {
   onSegmentEnded(fact: FactOf<"segmentEnded">): void;
   onSegmentFailed(fact: FactOf<"segmentFailed">): void;
   onDropped(fact: FactOf<"dropped">): void;
+  /** Facts of any stream were lost, maybe of this one. */
+  onFactsLost(): void;
 }
 
 export interface SealedSegment {
@@ -213,6 +215,7 @@ export class Engine {
         return;
       case "overflow":
         this.#log.error("facts.overflow", { lost: fact.lost });
+        for (const handlers of this.#streams.values()) handlers.onFactsLost();
         return;
       default:
         fact satisfies never;

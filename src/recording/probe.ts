@@ -49,6 +49,7 @@ export async function probeCamera(options: ProbeCameraOptions): Promise<ProbeRep
     onSegmentEnded() {},
     onSegmentFailed() {},
     onDropped() {},
+    onFactsLost() {},
   });
   const enough = new AbortController();
   const until = AbortSignal.any([signal, enough.signal]);

@@ -4,9 +4,10 @@ import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { BoxConfig, DesiredCamera, DesiredStore } from "../config/types.ts";
 import type { Engine } from "../engine/engine.ts";
-import { type StreamKey, type StreamKind, streamKeyText } from "../media/types.ts";
+import { type GapCause, type StreamKey, type StreamKind, streamKeyText } from "../media/types.ts";
 import type { Accounts } from "../rtsp/accounts.ts";
 import type { Resolve } from "../rtsp/types.ts";
+import { streamName } from "../store/paths.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
 import { sizeSegment } from "./segment-policy.ts";
 import { StreamRecorder } from "./stream-recorder.ts";
@@ -18,7 +19,7 @@ const SAMPLE_MS = 2_000;
 
 export interface RecorderOptions {
   readonly config: BoxConfig;
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, "openStream" | "numbers">;
   readonly store: SegmentStore;
   readonly desired: DesiredStore;
   /** Engine ids of the roots, by the store's root index. */
@@ -62,7 +63,7 @@ export class Recorder implements Part, RecorderPort {
     this.#stopping.abort();
     await Promise.all(this.#loops);
     await this.#reconciling;
-    await Promise.all([...this.#streams.keys()].map((key) => this.#remove(key, "process-down")));
+    await Promise.all([...this.#streams.keys()].map((key) => this.#remove(key, "process-down", true)));
   }
 
   status(): readonly StreamStatus[] {
@@ -99,28 +100,33 @@ export class Recorder implements Part, RecorderPort {
     return this.#reconciling;
   }
 
+  /** What goes wrong with one stream is logged, and tried again in the next pass; the others go on. */
   async #pass(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     const { document, passwords } = await this.#options.desired.read();
     const wanted = new Map<string, Wanted>();
+    const idle: StreamPlace[] = [];
     for (const camera of document.cameras) {
-      if (!camera.record) continue;
-      for (const want of this.#wantedOf(camera, passwords.get(camera.id) ?? null)) wanted.set(streamKeyText(want.place), want);
+      for (const want of this.#wantedOf(camera, passwords.get(camera.id) ?? null)) {
+        if (camera.record) wanted.set(streamKeyText(want.place), want);
+        else idle.push(want.place);
+      }
     }
-    const known = new Set(document.cameras.map((camera) => camera.id));
+    const known = new Set([...wanted.keys(), ...idle.map(streamKeyText)]);
     await Promise.all(
       [...this.#streams].map(async ([key, { wanted: running }]) => {
         const want = wanted.get(key);
         if (want !== undefined && sameWish(running, want)) return;
-        await this.#remove(key, "not-planned");
-        // The time of a camera that is no longer known is nobody's gap.
-        if (!known.has(running.place.camera)) await this.#options.store.closeGap(running.place, this.#options.clock.utcMs());
+        // The time of a stream that is no longer known, or not under this name, is nobody's gap.
+        const gap = known.has(key) && (want === undefined || want.place.name === running.place.name);
+        await this.#remove(key, "not-planned", gap);
+        if (!gap) await this.#endGap(running.place);
       }),
     );
     for (const [key, want] of wanted) {
       if (!this.#streams.has(key)) this.#add(key, want);
     }
-    this.#stopped = await this.#notRecorded(document.cameras.filter((camera) => !camera.record));
+    this.#stopped = await Promise.all(idle.map((place) => this.#notRecorded(place)));
   }
 
   #wantedOf(camera: DesiredCamera, password: string | null): Wanted[] {
@@ -134,8 +140,8 @@ export class Recorder implements Part, RecorderPort {
   }
 
   #place(camera: DesiredCamera, stream: StreamKind): StreamPlace {
-    const base = `${this.#options.config.serial}_${camera.channel}`;
-    return { camera: camera.id, stream, channel: camera.channel, name: stream === "main" ? base : `${base}_sub` };
+    const { id, channel } = camera;
+    return { camera: id, stream, channel, name: streamName(this.#options.config.serial, channel, stream) };
   }
 
   #add(key: string, wanted: Wanted): void {
@@ -157,33 +163,40 @@ export class Recorder implements Part, RecorderPort {
       log,
     });
     this.#streams.set(key, { wanted, recorder });
-    recorder.start();
+    try {
+      recorder.start();
+    } catch (error) {
+      this.#streams.delete(key);
+      log.error("stream.start-failed", { stream: key, error: toRecorderError(error) });
+    }
   }
 
-  async #remove(key: string, cause: string): Promise<void> {
-    const entry = this.#streams.get(key);
-    if (entry === undefined) return;
-    await entry.recorder.stop(cause);
+  async #remove(key: string, cause: GapCause, gap: boolean): Promise<void> {
+    try {
+      await this.#streams.get(key)?.recorder.stop(cause, gap);
+    } catch (error) {
+      this.#options.log.error("stream.stop-failed", { stream: key, error: toRecorderError(error) });
+    }
     this.#streams.delete(key);
   }
 
-  /** Cameras that are known but not wanted show up in listings too, and their time is accounted for. */
-  async #notRecorded(cameras: readonly DesiredCamera[]): Promise<readonly StreamStatus[]> {
-    const { store, clock } = this.#options;
-    const known = new Map(this.#stopped.map((status) => [streamKeyText(status), status]));
-    const places = cameras.flatMap((camera) => [
-      this.#place(camera, "main"),
-      ...(camera.subUrl === null ? [] : [this.#place(camera, "sub")]),
-    ]);
-    return Promise.all(
-      places.map(async (place) => {
-        const before = known.get(streamKeyText(place));
-        if (before !== undefined) return before;
-        const now = clock.utcMs();
-        await store.openGap(place, (await store.lastRecordedUtcMs(place)) ?? now, "not-planned", null);
-        return stoppedStatus(place, now);
-      }),
-    );
+  async #endGap(place: StreamPlace): Promise<void> {
+    const { store, clock, log } = this.#options;
+    await store.closeGap(place, clock.utcMs()).catch((error: unknown) => {
+      log.error("gap.close-failed", { stream: streamKeyText(place), error: toRecorderError(error) });
+    });
+  }
+
+  /** Streams that are known but not wanted show up in listings too, and their time is accounted for. */
+  async #notRecorded(place: StreamPlace): Promise<StreamStatus> {
+    const { store, clock, log } = this.#options;
+    const before = this.#stopped.find((status) => streamKeyText(status) === streamKeyText(place) && status.channel === place.channel);
+    const status = before ?? stoppedStatus(place, clock.utcMs());
+    // Once it is open this changes nothing.
+    await store.openGap(place, status.sinceUtcMs, "not-planned", null).catch((error: unknown) => {
+      log.error("gap.open-failed", { stream: streamKeyText(place), error: toRecorderError(error) });
+    });
+    return status;
   }
 
   #sample(): void {
@@ -198,7 +211,11 @@ export class Recorder implements Part, RecorderPort {
       } catch {
         return;
       }
-      await work();
+      try {
+        await work();
+      } catch (error) {
+        this.#options.log.error("recorder.pass-failed", { error: toRecorderError(error) });
+      }
     }
   }
 }

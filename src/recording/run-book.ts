@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
-import type { Fact } from "../engine/types.ts";
+import type { Fact, SegmentEnd } from "../engine/types.ts";
 import type { GapCause } from "../media/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
+import { type Run, Runs } from "./runs.ts";
 import { SerialWork } from "./serial-work.ts";
 
 type FactOf<K extends Fact["kind"]> = Extract<Fact, { kind: K }>;
@@ -24,19 +24,15 @@ export interface OpenSegment {
   durableBytes: number;
 }
 
-interface Run {
-  readonly id: string;
-  nextSequence: number;
-  /** True from its first segment on; a run without one leaves no trace. */
-  begun: boolean;
-}
-
-/** A segment that does not end within this time is left to recovery. */
+/** How long the end of recording waits for the last segment to end, and for the store to hold it; what takes longer is left to recovery. */
 const FINISH_MS = 10_000;
 const ENOSPC = 28;
 const EDQUOT = 122;
 /** No box that records with this software has a right clock before this instant; one without RTC starts in 1970 or at its build date. */
 const EARLIEST_TRUSTED_UTC_MS = Date.UTC(2026, 0, 1);
+/** Ends of a segment that the next one follows at once. */
+const GOES_ON: readonly SegmentEnd[] = ["cut", "parameter-change", "time-jump"];
+const DROPPING: Interruption = { cause: "disk-fault", detail: "media is dropped: the disk does not keep up" };
 
 /**
  * Keeps the books of one stream: which run and segment media goes to, and why there is none.
@@ -49,13 +45,17 @@ export class RunBook {
   readonly #log: Logger;
   readonly #work: SerialWork;
   readonly #closing = new Set<Promise<void>>();
-  #run: Run = newRun();
+  readonly #runs = new Runs();
   #segment: OpenSegment | null = null;
-  /** The end of what is recorded; null when nothing was since the start. */
-  #recordedUtcMs: number | null = null;
+  /** The last segment was cut, and the one that goes on with its media has not been reported yet. */
+  #betweenSegments = false;
+  /** Every moment of the stream before this one is recorded or in a gap; begins with the book. */
+  #accountedUtcMs: number;
   /** Waits for the segment in progress to end, so that the gap starts where media ends. */
   #pending: Interruption | null = null;
   #gap: Interruption | null = null;
+  /** Media is being dropped before the disk; its gap is open in the store. */
+  #dropping = false;
   #onIdle: () => void = () => {};
 
   constructor(place: StreamPlace, store: SegmentStore, clock: Clock, log: Logger) {
@@ -64,52 +64,58 @@ export class RunBook {
     this.#clock = clock;
     this.#log = log;
     this.#work = new SerialWork(log);
+    this.#accountedUtcMs = clock.utcMs();
   }
 
   get segment(): Readonly<OpenSegment> | null {
     return this.#segment;
   }
 
+  /** True while media goes to the disk: not in between sessions, and not while it is dropped. */
+  get recording(): boolean {
+    return (this.#segment !== null || this.#betweenSegments) && !this.#dropping;
+  }
+
   get interruption(): Interruption | null {
-    return this.#gap ?? this.#pending;
+    return this.#dropping ? DROPPING : (this.#gap ?? this.#pending);
   }
 
   /** The key of the next segment to hand to the engine. */
   nextSegment(): { run: string; sequence: number } {
-    return { run: this.#run.id, sequence: this.#run.nextSequence };
+    return { run: this.#runs.current.id, sequence: this.#runs.current.nextSequence };
   }
 
-  /** A new RTSP session is about to begin. */
+  /** A new RTSP session is about to begin: its media is another run, also if the last one's has not reached the disk yet. */
   beginSession(): void {
-    if (this.#run.begun) this.#run = newRun();
+    this.#runs.begin();
   }
 
-  /** Nothing is recorded from the end of the media on. Called again with another cause, it changes the cause from now on. */
+  /** The session is over: nothing is recorded from the end of its media on. Called again with another cause, it changes the cause from now on. */
   interrupt(interruption: Interruption): void {
+    this.#runs.current.endCause ??= interruption.cause;
+    this.#betweenSegments = false;
     if (this.#segment !== null) {
       this.#pending = interruption;
       return;
     }
-    const known = this.#gap;
-    if (known !== null && known.cause === interruption.cause && known.detail === interruption.detail) return;
-    const fromUtcMs = known === null ? this.#recordedUtcMs : null;
-    this.#gap = interruption;
-    this.#work.add("gap-open", async () => {
-      const from = fromUtcMs ?? this.#clock.utcMs();
-      await this.#store.openGap(this.#place, from, interruption.cause, interruption.detail);
-    });
-    this.#endRun(interruption.cause);
+    this.#openGap(interruption);
+    this.#endRun(this.#runs.current);
   }
 
   opened(fact: FactOf<"segmentOpened">): void {
     const { run, sequence, root, path, startUtcMs, startMonoMs } = fact;
-    const first = sequence === 0;
-    if (run === this.#run.id) {
-      this.#run.begun = true;
-      this.#run.nextSequence = sequence + 1;
-    }
+    const owner = this.#runs.of(run);
+    const first = !owner.begun;
+    owner.begun = true;
+    owner.nextSequence = sequence + 1;
+    owner.lastUtcMs = startUtcMs;
+    // The writer goes on in order: of runs before it nothing more is to come.
+    for (const other of this.#runs.all()) if (other !== owner) this.#endRun(other);
     this.#segment = { run, sequence, startUtcMs, durableUtcMs: startUtcMs, durableFragments: 0, durableBytes: 0 };
-    this.#pending = null;
+    this.#betweenSegments = false;
+    this.#endDropping();
+    // Media of a session that ended while the disk was slow: what ended it holds from the end of this segment on.
+    this.#pending = owner.endCause === null ? null : (this.#gap ?? this.#pending);
     this.#gap = null;
     this.#log.info("segment.opened", { run, sequence });
     this.#work.add("segment-opened", async () => {
@@ -134,52 +140,66 @@ export class RunBook {
   ended(fact: FactOf<"segmentEnded">): void {
     const { run, sequence, startUtcMs, endUtcMs, durationMs, reason, fragments, bytes } = fact;
     this.#log.info("segment.ended", { run, sequence, reason, fragments, bytes, durationMs });
-    this.#recordedUtcMs = endUtcMs;
-    this.#clearSegment(run, sequence);
+    this.#account(endUtcMs);
+    const owner = this.#runs.of(run);
+    owner.lastUtcMs = endUtcMs;
+    this.#betweenSegments = GOES_ON.includes(reason) && owner.endCause === null;
     this.#close({ run, sequence }, { startUtcMs, endUtcMs, durationMs });
-    this.#settlePending();
+    this.#clearSegment(owner, sequence);
   }
 
   /** The writer gave the file up; what is durable in it stays recorded. */
-  failed(fact: FactOf<"segmentFailed">): Interruption {
+  failed(fact: FactOf<"segmentFailed">): void {
     const { run, sequence, step, errno, message } = fact;
     const full = errno === ENOSPC || errno === EDQUOT;
     const interruption: Interruption = { cause: full ? "disk-full" : "disk-fault", detail: `${step}: ${message}` };
-    this.#log.error("segment.failed", { run, sequence, step, errno, message });
+    // A disk that stays full is tried twice a second: what has been said once is not said again.
+    const known = this.#gap !== null && this.#gap.cause === interruption.cause && this.#gap.detail === interruption.detail;
+    this.#log[known ? "debug" : "error"]("segment.failed", { run, sequence, step, errno, message });
+    const owner = this.#runs.of(run);
     const segment = this.#segment;
-    if (segment !== null && segment.run === run && segment.sequence === sequence) this.#recordedUtcMs = segment.durableUtcMs;
-    this.#clearSegment(run, sequence);
-    if (run === this.#run.id) this.#run.nextSequence = Math.max(this.#run.nextSequence, sequence + 1);
+    if (segment !== null && segment.run === run && segment.sequence === sequence) {
+      this.#account(segment.durableUtcMs);
+      owner.lastUtcMs = segment.durableUtcMs;
+    }
+    owner.nextSequence = Math.max(owner.nextSequence, sequence + 1);
+    this.#betweenSegments = false;
     this.#work.add("segment-failed", () => this.#store.segmentFailed(this.#place, { run, sequence }));
-    if (this.#segment === null) this.#openGapWithinRun(interruption);
-    return interruption;
+    if (owner.endCause === null && this.#isCurrent(run, sequence)) this.#openGap(interruption);
+    this.#clearSegment(owner, sequence);
   }
 
-  /** Whole GOPs were discarded because the disk did not keep up. */
+  /** Whole GOPs were discarded because the disk did not keep up. The segment in progress ends before them; the next one ends the gap. */
   dropped(fact: FactOf<"dropped">): void {
     const { fragments, bytes, fromUtcMs, toUtcMs } = fact;
-    this.#log.error("media.dropped", { fragments, bytes, fromUtcMs, toUtcMs });
+    this.#log[this.#dropping ? "debug" : "error"]("media.dropped", { fragments, bytes, fromUtcMs, toUtcMs });
     if (this.#gap !== null) return;
-    this.#work.add("gap-dropped", async () => {
-      await this.#store.openGap(this.#place, fromUtcMs, "disk-fault", `${fragments} fragments dropped: the disk did not keep up`);
-      await this.#store.closeGap(this.#place, toUtcMs);
-    });
+    this.#account(toUtcMs);
+    if (this.#dropping) return;
+    this.#dropping = true;
+    this.#work.add("gap-dropped", () => this.#store.openGap(this.#place, fromUtcMs, DROPPING.cause, DROPPING.detail));
   }
 
-  /** Recording was ended on purpose: waits for the segment in progress to end, ends the run, and for the store to hold it all. */
-  async finish(cause: string): Promise<void> {
-    if (this.#segment !== null) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(FINISH_MS, resolve);
-        this.#onIdle = () => {
-          cancel();
-          resolve();
-        };
-      });
+  /**
+   * Recording was ended on purpose: waits for the segment in progress to end, ends the run, and waits for the store to hold it all.
+   * `gap`: the time from now on is accounted for with this cause; not for a camera that nobody knows any more.
+   */
+  async finish(cause: GapCause, gap: boolean): Promise<void> {
+    await this.#idle();
+    const segment = this.#segment;
+    if (segment !== null) {
+      this.#account(segment.durableUtcMs);
+      this.#runs.of(segment.run).lastUtcMs = segment.durableUtcMs;
     }
+    this.#segment = null;
+    this.#betweenSegments = false;
     this.#pending = null;
-    this.#endRun(cause);
-    await this.settled();
+    for (const run of this.#runs.all()) {
+      run.endCause ??= cause;
+      this.#endRun(run);
+    }
+    if (gap) this.#openGap({ cause, detail: null });
+    await this.#within(FINISH_MS, this.settled());
   }
 
   /** Resolves when the store holds everything that was reported so far, closes included. */
@@ -193,46 +213,76 @@ export class RunBook {
     return this.#clock.utcMs() >= EARLIEST_TRUSTED_UTC_MS;
   }
 
-  #clearSegment(run: string, sequence: number): void {
-    if (this.#segment?.run !== run || this.#segment.sequence !== sequence) return;
+  #account(utcMs: number): void {
+    this.#accountedUtcMs = this.#dropping ? Math.max(this.#accountedUtcMs, utcMs) : utcMs;
+  }
+
+  /** True where nothing younger than this segment grows. */
+  #isCurrent(run: string, sequence: number): boolean {
+    return this.#segment === null || (this.#segment.run === run && this.#segment.sequence === sequence);
+  }
+
+  #clearSegment(owner: Run, sequence: number): void {
+    if (this.#segment?.run !== owner.id || this.#segment.sequence !== sequence) return;
     this.#segment = null;
-    this.#onIdle();
-  }
-
-  #settlePending(): void {
     const pending = this.#pending;
-    if (pending === null || this.#segment !== null) return;
     this.#pending = null;
-    this.interrupt(pending);
+    if (pending !== null) this.#openGap(pending);
+    if (owner.endCause !== null) this.#endRun(owner);
+    if (!this.#betweenSegments) this.#onIdle();
   }
 
-  #openGapWithinRun(interruption: Interruption): void {
-    if (this.#gap !== null && this.#gap.cause === interruption.cause) return;
-    const fromUtcMs = this.#recordedUtcMs ?? this.#clock.utcMs();
+  /** From the end of what is accounted for, or, if a gap goes on already, with another cause from now on. */
+  #openGap(interruption: Interruption): void {
+    const known = this.#gap;
+    if (known !== null && known.cause === interruption.cause && known.detail === interruption.detail) return;
+    const fromUtcMs = known === null ? this.#accountedUtcMs : this.#clock.utcMs();
+    this.#dropping = false;
     this.#gap = interruption;
     this.#work.add("gap-open", () => this.#store.openGap(this.#place, fromUtcMs, interruption.cause, interruption.detail));
+  }
+
+  #endDropping(): void {
+    if (!this.#dropping) return;
+    this.#dropping = false;
+    const toUtcMs = this.#accountedUtcMs;
+    this.#work.add("gap-dropped-end", () => this.#store.closeGap(this.#place, toUtcMs));
   }
 
   /** Closes wait for the disk and may overlap; the row of the next segment does not wait for them. */
   #close(id: { run: string; sequence: number }, times: { startUtcMs: number; endUtcMs: number; durationMs: number }): void {
     this.#work.add("segment-close", async () => {
-      const closing = this.#store.closeSegment(this.#place, id, times).catch((error: unknown) => {
+      const closing = this.#store.closeSegment(this.#place, id, times).catch(async (error: unknown) => {
         this.#log.error("segment.close-failed", { ...id, error });
+        // The writer has let go of the file: what it holds is saved now if the disk allows, else at the next start.
+        await this.#store.segmentFailed(this.#place, id).catch((failure: unknown) => {
+          this.#log.error("segment.not-saved", { ...id, error: failure });
+        });
       });
       this.#closing.add(closing);
       void closing.finally(() => this.#closing.delete(closing));
     });
   }
 
-  #endRun(cause: string): void {
-    const { id, begun } = this.#run;
-    if (!begun) return;
-    this.#run = newRun();
-    const endUtcMs = this.#recordedUtcMs ?? this.#clock.utcMs();
-    this.#work.add("run-end", () => this.#store.endRun(id, endUtcMs, cause));
+  #endRun(run: Run): void {
+    const { id, begun, ended, endCause, lastUtcMs } = run;
+    if (!begun || ended || endCause === null) return;
+    run.ended = true;
+    this.#work.add("run-end", () => this.#store.endRun(id, lastUtcMs, endCause));
   }
-}
 
-function newRun(): Run {
-  return { id: randomUUID(), nextSequence: 0, begun: false };
+  #idle(): Promise<void> {
+    if (this.#segment === null && !this.#betweenSegments) return Promise.resolve();
+    return this.#within(FINISH_MS, new Promise((resolve) => (this.#onIdle = resolve)));
+  }
+
+  #within(timeoutMs: number, work: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(timeoutMs, resolve);
+      void work.finally(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { EngineStream, StreamHandlers } from "../engine/engine.ts";
 import type { StreamOptions } from "../engine/types.ts";
-import type { TrackDescription } from "../media/types.ts";
+import type { GapCause, TrackDescription } from "../media/types.ts";
 import type { Accounts } from "../rtsp/accounts.ts";
 import { StreamSource } from "../rtsp/source.ts";
 import type { CameraEndpoint, Resolve, SessionEnd, SourceState } from "../rtsp/types.ts";
@@ -14,7 +14,7 @@ import { engineTransport } from "./transport.ts";
 import type { StreamNumbers, StreamStatus } from "./types.ts";
 
 /** A failed file is followed by a new one after this pause, so that a dead disk is asked often enough to resume within 2 s. */
-const RETRY_FILE_MS = 500;
+const RETRY_TICKET_MS = 500;
 
 export interface StreamRecorderOptions {
   readonly place: StreamPlace;
@@ -46,11 +46,16 @@ export class StreamRecorder {
   #state: SourceState = { state: "idle" };
   /** Why the last session ended, until media flows again: while it is tried again, the reason must not vanish from listings. */
   #lastEnd: SessionEnd | null = null;
+  /** The state that listings show, and since when. */
+  #shown: StreamStatus["state"] = "stopped";
   #sinceUtcMs: number;
   #tracks: readonly TrackDescription[] = [];
   #cancelRetry: () => void = () => {};
   #ticketRoot = 0;
   #reserveStepBytes = 0;
+  #ticketFailed = false;
+  /** No segment begins any more. */
+  #stopping = false;
 
   constructor(options: StreamRecorderOptions) {
     this.#options = options;
@@ -70,20 +75,29 @@ export class StreamRecorder {
       },
       onSegmentOpened: (fact) => {
         this.#book.opened({ ...fact, root: this.#options.roots.indexOf(fact.root) });
-        this.#touch();
+        this.#note();
         this.#giveTicket();
       },
       onDurable: (fact) => this.#book.durable(fact),
       onSegmentEnded: (fact) => {
         this.#book.ended(fact);
-        this.#touch();
+        this.#note();
       },
       onSegmentFailed: (fact) => {
         this.#book.failed(fact);
-        this.#touch();
-        this.#retryFile();
+        this.#note();
+        this.#retryTicket();
       },
-      onDropped: (fact) => this.#book.dropped(fact),
+      onFactsLost: () => {
+        // Which segment grows is not known any more: a new run begins one that is.
+        engine.stopRecording();
+        this.#book.beginSession();
+        this.#giveTicket();
+      },
+      onDropped: (fact) => {
+        this.#book.dropped(fact);
+        this.#note();
+      },
     });
     this.#engine = engine;
     this.#source = new StreamSource({
@@ -98,31 +112,36 @@ export class StreamRecorder {
     this.#source.start();
   }
 
-  /** Says goodbye to the camera, closes the segment and waits until the store has it. `cause` ends the run. */
-  async stop(cause: string): Promise<void> {
+  /**
+   * Says goodbye to the camera, closes the segment and waits until the store has it. `cause` ends the run, and with `gap` accounts for the
+   * time from now on.
+   */
+  async stop(cause: GapCause, gap: boolean): Promise<void> {
+    this.#stopping = true;
     this.#cancelRetry();
     await this.#source?.stop();
     this.#source = null;
     const engine = this.#engine;
     if (engine === null) return;
-    engine.stopRecording();
-    await this.#book.finish(cause);
-    this.#engine = null;
-    engine.close();
-    this.#state = { state: "idle" };
+    try {
+      engine.stopRecording();
+      await this.#book.finish(cause, gap);
+    } finally {
+      this.#engine = null;
+      engine.close();
+    }
   }
 
   /** Blocks held by the segment in progress beyond its durable bytes, and the rate it grows with. */
-  growth(): { root: number; reservedBytes: number; reserveStepBytes: number; bytesPerSecond: number; open: boolean } {
+  growth(): { root: number; reservedBytes: number; reserveStepBytes: number; bytesPerSecond: number } {
     const numbers = this.#numbers();
-    const open = this.#book.segment !== null;
+    const { segment } = this.#book;
     const allocated = numbers["segment_allocated_bytes"] ?? 0;
     return {
       root: this.#ticketRoot,
-      reservedBytes: open ? Math.max(0, allocated - (this.#book.segment?.durableBytes ?? 0)) : 0,
+      reservedBytes: segment === null ? 0 : Math.max(0, allocated - segment.durableBytes),
       reserveStepBytes: this.#reserveStepBytes,
       bytesPerSecond: this.#meter.rates.bitsPerSecond / 8,
-      open,
     };
   }
 
@@ -134,18 +153,17 @@ export class StreamRecorder {
   status(): StreamStatus {
     const { place } = this;
     const numbers = this.#numbers();
-    const segment = this.#book.segment;
-    const interruption = this.#book.interruption;
+    const { segment, recording, interruption } = this.#book;
     const state = this.#state;
     const end = this.#lastEnd;
     return {
       camera: place.camera,
       stream: place.stream,
       channel: place.channel,
-      state: segment !== null && state.state === "playing" ? "recording" : stateWord(state),
-      cause: end?.cause ?? (segment !== null ? null : (interruption?.cause ?? null)),
+      state: this.#stateWord(),
+      cause: end?.cause ?? (recording ? null : (interruption?.cause ?? null)),
       code: end?.code ?? null,
-      detail: end?.detail ?? interruption?.detail ?? null,
+      detail: end?.detail ?? (recording ? null : (interruption?.detail ?? null)),
       sinceUtcMs: this.#sinceUtcMs,
       attempt: "attempt" in state ? state.attempt : 0,
       retryAtUtcMs: state.state === "waiting" ? state.retryAtUtcMs : null,
@@ -161,9 +179,7 @@ export class StreamRecorder {
   }
 
   #onState(state: SourceState): void {
-    const changed = state.state !== this.#state.state;
     this.#state = state;
-    if (changed) this.#touch();
     if (state.state === "connecting") {
       this.#book.beginSession();
       this.#giveTicket();
@@ -173,21 +189,46 @@ export class StreamRecorder {
       this.#lastEnd = state.end;
       this.#book.interrupt({ cause: state.end.cause, detail: state.end.detail });
     }
+    this.#note();
   }
 
-  #touch(): void {
+  #stateWord(): StreamStatus["state"] {
+    const { state } = this.#state;
+    if (state === "idle") return "stopped";
+    if (state === "playing") return this.#book.recording ? "recording" : "buffering";
+    return state;
+  }
+
+  /** A cut between two segments is no change of state. */
+  #note(): void {
+    const state = this.#stateWord();
+    if (state === this.#shown) return;
+    this.#shown = state;
     this.#sinceUtcMs = this.#options.clock.utcMs();
   }
 
-  #retryFile(): void {
+  #retryTicket(): void {
     this.#cancelRetry();
-    this.#cancelRetry = this.#options.clock.after(RETRY_FILE_MS, () => this.#giveTicket());
+    if (this.#stopping) return;
+    this.#cancelRetry = this.#options.clock.after(RETRY_TICKET_MS, () => this.#giveTicket());
   }
 
+  /** What the engine does not take now it is given again soon: without a ticket nothing is recorded. */
   #giveTicket(): void {
-    const { store, roots, sizing, serial, zone } = this.#options;
     const engine = this.#engine;
-    if (engine === null) return;
+    if (engine === null || this.#stopping) return;
+    try {
+      this.#planTicket(engine);
+      this.#ticketFailed = false;
+    } catch (error) {
+      this.#log[this.#ticketFailed ? "debug" : "error"]("ticket.failed", { error });
+      this.#ticketFailed = true;
+      this.#retryTicket();
+    }
+  }
+
+  #planTicket(engine: EngineStream): void {
+    const { store, roots, sizing, serial, zone } = this.#options;
     const next = this.#book.nextSegment();
     const plan = store.planSegment(this.place, next);
     const root = roots[plan.root];
@@ -209,17 +250,6 @@ export class StreamRecorder {
       cutAtUtcMs: plan.midnightsUtcMs,
       preallocateBytes: size.preallocateBytes,
     });
-  }
-}
-
-function stateWord(state: SourceState): StreamStatus["state"] {
-  switch (state.state) {
-    case "idle":
-      return "stopped";
-    case "playing":
-      return "buffering";
-    default:
-      return state.state;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { GapCause, StreamKey, StreamKind } from "../media/types.ts";
+import type { GapCause, StreamKind } from "../media/types.ts";
 import { BY_ID, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
 import { updateCoverage } from "./coverage.ts";
 import type { Database, Reader } from "./database.ts";
@@ -206,16 +206,6 @@ export class Catalog {
     );
   }
 
-  /** End of the newest closed media, null if there is none. */
-  async lastEnd(key: StreamKey): Promise<number | null> {
-    const row = await this.#database.get<{ end: number | null }>(
-      `SELECT max(end) AS end FROM (SELECT (SELECT end_utc_ms FROM segment WHERE stream_id = stream.stream_id AND state = ${SEGMENT_CLOSED}
-       ORDER BY start_utc_ms DESC LIMIT 1) AS end FROM stream WHERE camera = ? AND kind = ?)`,
-      [key.camera, key.stream],
-    );
-    return row?.end ?? null;
-  }
-
   /** Files of a folder name whose segments start in a range of time: what day folders ought to hold. */
   filesBetween(name: string, root: number, range: { fromUtcMs: number; toUtcMs: number }): Promise<{ file: string }[]> {
     return this.#database.all(
@@ -244,9 +234,10 @@ export class Catalog {
     );
   }
 
-  openGaps(): Promise<(OpenGap & StreamKey & { name: string })[]> {
+  openGaps(): Promise<(OpenGap & StreamPlace)[]> {
     return this.#database.all(
-      "SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, name FROM gap JOIN stream USING (stream_id) WHERE to_utc_ms IS NULL",
+      `SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, channel, name
+       FROM gap JOIN stream USING (stream_id) WHERE to_utc_ms IS NULL`,
     );
   }
 

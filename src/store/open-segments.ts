@@ -1,5 +1,4 @@
 import type { Clock } from "../base/clock.ts";
-import type { StreamKey } from "../media/types.ts";
 import type { Root } from "./context.ts";
 import { segmentKey } from "./leases.ts";
 import type { Progress } from "./timeline.ts";
@@ -82,15 +81,6 @@ export class OpenSegments implements Progress {
     entry.bytes = bytes;
     entry.endUtcMs = endUtcMs;
     this.#runEnds.set(id.run, Math.max(endUtcMs, this.#runEnds.get(id.run) ?? 0));
-  }
-
-  /** End of the newest media in the open segments of a stream, null if it has none. */
-  endUtcMs(key: StreamKey): number | null {
-    let end: number | null = null;
-    for (const { run, endUtcMs } of this.#segments.values()) {
-      if (run.camera === key.camera && run.stream === key.stream) end = Math.max(end ?? endUtcMs, endUtcMs);
-    }
-    return end;
   }
 
   /** Bytes reported of the open segments on a root. */

@@ -12,6 +12,7 @@ import { finishDelete, list } from "./removal.ts";
 import { enterFile, saveOpenFile } from "./salvage.ts";
 import { SEGMENT_DELETING } from "./schema.ts";
 import type { StreamPlace } from "./types.ts";
+import type { Wanted } from "./wanted.ts";
 
 /** Files worked on at a time. */
 const WIDTH = 4;
@@ -38,8 +39,7 @@ export interface RecoveryOptions {
   readonly signal: AbortSignal;
   /** Why the previous process ended. */
   readonly cause: GapCause;
-  /** Who records on a channel of this box, for files whose stream the catalog does not know; null if nobody. */
-  readonly cameraOf: (channel: number) => string | null;
+  readonly wanted: Wanted;
 }
 
 /** Start 3 to 7 of README.md. Reads the newest day folders only. A file that cannot be saved is logged and stays where it is. */
@@ -212,7 +212,8 @@ class Recovery {
     });
     await eachOf(await catalog.streams(null, null), WIDTH, async (stream) => {
       const last = await catalog.lastRun(stream.id);
-      if (last === undefined || last.accounted !== 0) return;
+      // The time of a stream that nobody wants any more is nobody's gap.
+      if (last === undefined || last.accounted !== 0 || !this.#options.wanted.has(stream)) return;
       const known = STOPPED.find((candidate) => candidate === last.cause);
       if (known === undefined) return;
       await catalog.openGap(stream, last.endUtcMs, known, null);
@@ -240,7 +241,7 @@ class Recovery {
     const parsed = parseStreamName(name);
     const known = await this.#context.catalog.streamByName(name);
     if (known !== undefined) return known;
-    const camera = parsed?.serial === this.#context.serial ? this.#options.cameraOf(head.channel) : null;
+    const camera = parsed?.serial === this.#context.serial ? this.#options.wanted.cameraOf(head.channel) : null;
     if (camera !== null && parsed !== null) return { camera, stream: parsed.stream, channel: parsed.channel, name };
     this.#context.log.warn("recovery.foreign", { name, channel: head.channel, serial: head.serial });
     return null;

@@ -5,7 +5,7 @@ import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
-import { type GapCause, type StreamKey, streamKeyText } from "../media/types.ts";
+import { type GapCause, streamKeyText } from "../media/types.ts";
 import { Catalog } from "./catalog.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
 import { FinalNames, type StoreContext, writeJournal } from "./context.ts";
@@ -40,6 +40,7 @@ import type {
   TimelineReader,
   TimelineRow,
 } from "./types.ts";
+import { Wanted } from "./wanted.ts";
 
 export interface StoreOptions {
   /** Where both databases live. Created, closed to others. */
@@ -121,9 +122,9 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     const bootId = await readBootId();
     const cause = endOfLastProcess(await this.#state.lastBootId(), bootId);
     const { document } = await this.#state.read();
-    const cameras = new Map(document.cameras.map((camera) => [camera.channel, camera.id]));
-    const report = await recover({ context: this.#context, signal, cause, cameraOf: (channel) => cameras.get(channel) ?? null });
-    await this.#gaps.load();
+    const wanted = new Wanted(this.#context.serial, document.cameras);
+    const report = await recover({ context: this.#context, signal, cause, wanted });
+    await this.#gaps.load(wanted);
     await this.#state.setBootId(bootId);
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
@@ -239,12 +240,6 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
 
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
     return this.#lanes.run(streamKeyText(place), () => this.#gaps.close(place, toUtcMs));
-  }
-
-  async lastRecordedUtcMs(key: StreamKey): Promise<number | null> {
-    const closed = await this.#context.catalog.lastEnd(key);
-    const open = this.#open.endUtcMs(key);
-    return open === null ? closed : Math.max(open, closed ?? open);
   }
 
   // TimelineReader

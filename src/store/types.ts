@@ -117,8 +117,6 @@ export interface SegmentStore {
   /** Opens a gap, or changes the cause of the open one from `fromUtcMs` on. No effect if one with this cause is open. */
   openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void>;
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void>;
-  /** End of the newest recorded media of the stream, null if there is none; where a gap starts after a restart. */
-  lastRecordedUtcMs(key: StreamKey): Promise<number | null>;
   openSegmentProgress(id: SegmentId, bytes: number, endUtcMs: number): void;
 }
 

@@ -28,12 +28,11 @@ function recordingStore(closing: Promise<void> = Promise.resolve()): SegmentStor
     segmentOpened: async (_place, id, opened) => void calls.push(["segmentOpened", id.run, id.sequence, opened.startUtcMs]),
     closeSegment: async (_place, id, ended) => {
       calls.push(["closeSegment", id.sequence, ended.endUtcMs]);
-      await closing;
+      return closing;
     },
     segmentFailed: async (_place, id) => void calls.push(["segmentFailed", id.sequence]),
     openGap: note("openGap"),
     closeGap: note("closeGap"),
-    lastRecordedUtcMs: async () => null,
     openSegmentProgress: () => {},
   };
 }
@@ -98,18 +97,64 @@ describe("RunBook", () => {
   });
 
   test("a session without media leaves no run, and the same cause opens one gap", async () => {
-    const { run } = book.nextSegment();
+    book.beginSession();
+    now = NOW + 2000;
     book.interrupt({ cause: "auth-refused", detail: "401" });
     book.beginSession();
-    expect(book.nextSegment().run).toBe(run);
     now = NOW + 5000;
     book.interrupt({ cause: "auth-refused", detail: "401" });
     book.interrupt({ cause: "no-media", detail: null });
     await book.settled();
     expect(calls).toEqual([
-      ["openGap", NOW + 5000, "auth-refused", "401"],
+      // From when it was asked to record: those two seconds are missing as well.
+      ["openGap", NOW, "auth-refused", "401"],
       ["openGap", NOW + 5000, "no-media", null],
     ]);
+  });
+
+  test("a run ends also when its last segment outlives the pause before the next session", async () => {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    opened(run, 0, 1000);
+    book.interrupt({ cause: "camera-unreachable", detail: "reset" });
+    book.beginSession();
+    ended(run, 0, 1000, 5000, "disconnected");
+    opened(book.nextSegment().run, 0, 9000);
+    await book.settled();
+    expect(calls).toContainEqual(["endRun", run, 5000, "camera-unreachable"]);
+    expect(calls).toContainEqual(["openGap", 5000, "camera-unreachable", "reset"]);
+    expect(calls.at(-1)).toEqual(["closeGap", 9000]);
+  });
+
+  test("media that reaches the disk after its session keeps its own run, and the outage behind it is a gap", async () => {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    book.interrupt({ cause: "camera-unreachable", detail: "reset" });
+    book.beginSession();
+    const next = book.nextSegment();
+    expect(next.run).not.toBe(run);
+    opened(run, 0, NOW + 100);
+    expect(book.nextSegment()).toEqual(next);
+    ended(run, 0, NOW + 100, NOW + 2000, "disconnected");
+    opened(next.run, 0, NOW + 4000);
+    await book.settled();
+    expect(calls.filter(([name]) => name !== "segmentOpened" && name !== "closeSegment")).toEqual([
+      ["openGap", NOW, "camera-unreachable", "reset"],
+      ["beginRun", run, NOW + 100],
+      ["closeGap", NOW + 100],
+      ["openGap", NOW + 2000, "camera-unreachable", "reset"],
+      ["endRun", run, NOW + 2000, "camera-unreachable"],
+      ["beginRun", next.run, NOW + 4000],
+      ["closeGap", NOW + 4000],
+    ]);
+  });
+
+  test("a run whose first file could not be made begins with its second", async () => {
+    const { run } = book.nextSegment();
+    failed(run, 0, 28);
+    opened(run, 1, 6000);
+    await book.settled();
+    expect(calls).toContainEqual(["beginRun", run, 6000]);
   });
 
   test("a failed file opens a gap at its durable end and the run goes on in a new file", async () => {
@@ -149,14 +194,108 @@ describe("RunBook", () => {
     await waiting;
   });
 
-  test("dropped fragments become a closed gap of their own", async () => {
+  test("a file that could not be closed is handed to recovery at once", async () => {
+    book = new RunBook(PLACE, recordingStore(Promise.reject(new Error("seal failed"))), clock, silentLogger);
+    const { run } = book.nextSegment();
+    opened(run, 0, 1000);
+    ended(run, 0, 1000, 2000, "cut");
+    await book.settled();
+    expect(calls.at(-1)).toEqual(["segmentFailed", 0]);
+  });
+
+  test("a cut is no pause in recording, the end of a session is", () => {
+    const { run } = book.nextSegment();
+    expect(book.recording).toBe(false);
+    opened(run, 0, 1000);
+    ended(run, 0, 1000, 2000, "cut");
+    expect(book.recording).toBe(true);
+    opened(run, 1, 2000);
+    ended(run, 1, 2000, 3000, "disconnected");
+    expect(book.recording).toBe(false);
+  });
+
+  test("dropped media is one gap until the next segment, and nothing is said to be recorded meanwhile", async () => {
+    const dropped = (fromUtcMs: number, toUtcMs: number) =>
+      book.dropped({ kind: "dropped", stream: 1, cause: "queue", fragments: 4, bytes: 9, fromUtcMs, toUtcMs });
+    const { run } = book.nextSegment();
+    opened(run, 0, 1000);
+    dropped(2000, 4000);
+    dropped(4000, 6000);
+    expect(book.recording).toBe(false);
+    expect(book.interruption?.cause).toBe("disk-fault");
+    ended(run, 0, 1000, 2000, "dropped");
+    opened(run, 1, 6000);
+    expect(book.recording).toBe(true);
+    await book.settled();
+    expect(calls.filter(([name]) => name === "openGap" || name === "closeGap").slice(1)).toEqual([
+      ["openGap", 2000, "disk-fault", "media is dropped: the disk does not keep up"],
+      ["closeGap", 6000],
+      ["closeGap", 6000],
+    ]);
+  });
+
+  test("a session that ends while media is dropped has its gap behind the dropped media", async () => {
     const { run } = book.nextSegment();
     opened(run, 0, 1000);
     book.dropped({ kind: "dropped", stream: 1, cause: "queue", fragments: 4, bytes: 9, fromUtcMs: 2000, toUtcMs: 4000 });
+    book.interrupt({ cause: "no-media", detail: null });
+    ended(run, 0, 1000, 2000, "dropped");
     await book.settled();
     expect(calls.slice(-2)).toEqual([
-      ["openGap", 2000, "disk-fault", "4 fragments dropped: the disk did not keep up"],
-      ["closeGap", 4000],
+      ["openGap", 4000, "no-media", null],
+      ["endRun", run, 2000, "no-media"],
     ]);
+  });
+
+  test("a disk that stays full is logged once", () => {
+    const errors: string[] = [];
+    book = new RunBook(PLACE, recordingStore(), clock, { ...silentLogger, error: (event) => void errors.push(event) });
+    const { run } = book.nextSegment();
+    for (let sequence = 0; sequence < 5; sequence++) failed(run, sequence, 28);
+    expect(errors).toEqual(["segment.failed"]);
+  });
+
+  describe("finish", () => {
+    test("waits for the segment behind a cut, ends the run and accounts for the time since", async () => {
+      const { run } = book.nextSegment();
+      opened(run, 0, 1000);
+      const finished = book.finish("not-planned", true);
+      ended(run, 0, 1000, 2000, "cut");
+      opened(run, 1, 2000);
+      ended(run, 1, 2000, 3000, "requested");
+      await finished;
+      expect(calls.filter(([name]) => name === "endRun" || name === "openGap" || name === "closeSegment")).toEqual([
+        ["closeSegment", 0, 2000],
+        ["closeSegment", 1, 3000],
+        ["endRun", run, 3000, "not-planned"],
+        ["openGap", 3000, "not-planned", null],
+      ]);
+    });
+
+    test("changes the cause of a gap that goes on from now on", async () => {
+      book.interrupt({ cause: "camera-unreachable", detail: "refused" });
+      now = NOW + 60_000;
+      await book.finish("process-down", true);
+      expect(calls.at(-1)).toEqual(["openGap", NOW + 60_000, "process-down", null]);
+    });
+
+    test("gives up on a disk that does not come back, and keeps what is durable", async () => {
+      let giveUp = () => {};
+      const impatient: Clock = {
+        ...clock,
+        after: (_ms, work) => {
+          giveUp = work;
+          return () => {};
+        },
+      };
+      book = new RunBook(PLACE, recordingStore(), impatient, silentLogger);
+      const { run } = book.nextSegment();
+      opened(run, 0, 1000);
+      book.durable({ kind: "durable", stream: 1, run, sequence: 0, fragments: 2, bytes: 10, endUtcMs: 3000 });
+      const finished = book.finish("not-planned", false);
+      giveUp();
+      await finished;
+      expect(calls.at(-1)).toEqual(["endRun", run, 3000, "not-planned"]);
+    });
   });
 });

@@ -58,6 +58,21 @@ export class TestBox {
     return store;
   }
 
+  /** Replaces the cameras of the desired document. */
+  async want(places: readonly StreamPlace[]): Promise<void> {
+    const { document } = await this.store.read();
+    const cameras = places.map(({ camera, channel }) => ({
+      id: camera,
+      channel,
+      url: "rtsp://192.0.2.1/",
+      subUrl: null,
+      username: null,
+      transport: "auto" as const,
+      record: true,
+    }));
+    await this.store.write(cameras, new Map(), document.revision);
+  }
+
   /** Ends the process as a kill would (what is committed stays) and starts the next one. */
   async restart(): Promise<Store> {
     await this.#store?.stop();

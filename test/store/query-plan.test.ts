@@ -81,7 +81,6 @@ async function expensive(): Promise<string[]> {
 }
 
 describe("with 100,000 segments every question is answered from an index", () => {
-  const key = { camera: "c1", stream: "main" } as const;
   const questions: readonly (readonly [string, () => Promise<unknown>])[] = [
     [
       "timeline",
@@ -96,7 +95,6 @@ describe("with 100,000 segments every question is answered from an index", () =>
     ["segment", () => catalog.segment({ run: "run-7", sequence: 3 })],
     ["oldest", () => catalog.oldest(1, 16)],
     ["newest", () => catalog.newest(1, 8)],
-    ["lastEnd", () => catalog.lastEnd(key)],
     ["unsettled", () => catalog.unsettled()],
     ["filesBetween", () => catalog.filesBetween("EZ0001_1", 1, { fromUtcMs: T0, toUtcMs: T0 + 1e7 })],
     ["totals", () => catalog.totals()],

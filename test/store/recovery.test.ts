@@ -15,6 +15,7 @@ const JOURNAL = `${DAY}/journal.ndjson`;
 beforeEach(async () => {
   box = await TestBox.create();
   await box.start();
+  await box.want([GATE]);
   await box.beginRun();
 });
 afterEach(() => box.remove());
@@ -212,5 +213,24 @@ describe("start", () => {
     await box.restart();
     expect(box.files.scanned).toHaveLength(1);
     expect(await segments()).toHaveLength(6);
+  });
+});
+
+describe("a camera that was removed before the process ended", () => {
+  it("has no gap for the time since", async () => {
+    await box.record(id(0), T0);
+    await box.want([]);
+    box.clock.stepUtc(60_000);
+    await box.restart();
+    expect((await box.rows()).filter((row) => row.kind === "gap")).toEqual([]);
+    expect((await box.rows()).find((row) => row.kind === "run")).toMatchObject({ endCause: "process-down" });
+  });
+
+  it("has its open gap ended", async () => {
+    await box.store.openGap(GATE, T0, "camera-unreachable", "refused");
+    await box.want([]);
+    box.clock.stepUtc(60_000);
+    await box.restart();
+    expect(await box.rows()).toMatchObject([{ kind: "gap", toUtcMs: T0 + 60_000, open: false }]);
   });
 });

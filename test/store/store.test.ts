@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { RecorderError } from "../../src/base/errors.ts";
+import type { StreamPlace } from "../../src/store/types.ts";
 import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
 
 let box: TestBox;
@@ -130,6 +131,18 @@ describe("deletion", () => {
 });
 
 describe("gaps", () => {
+  it("of a camera that changed its channel are apart", async () => {
+    const moved: StreamPlace = { ...GATE, channel: 2, name: `${SERIAL}_2` };
+    await box.store.openGap(GATE, T0, "camera-unreachable", null);
+    await box.store.openGap(moved, T0 + 10, "no-media", null);
+    await box.store.closeGap(moved, T0 + 20);
+    await box.store.closeGap(GATE, T0 + 30);
+    expect(await box.rows()).toMatchObject([
+      { cause: "camera-unreachable", toUtcMs: T0 + 30, open: false },
+      { cause: "no-media", toUtcMs: T0 + 20, open: false },
+    ]);
+  });
+
   it("open once per cause, change cause, and close", async () => {
     await box.store.openGap(GATE, T0, "camera-unreachable", "refused");
     await box.store.openGap(GATE, T0 + 5, "camera-unreachable", "timed out");
@@ -177,15 +190,5 @@ describe("timeline", () => {
     const sub = await box.store.timeline({ camera: null, stream: "sub", range, limit: 1 });
     expect(sub.map((row) => row.camera)).toEqual(["yard"]);
     await expect(box.store.timeline({ camera: null, stream: null, range, limit: 0 })).rejects.toMatchObject({ code: "INPUT_INVALID" });
-  });
-
-  it("knows the end of the newest media, also while it grows and after a restart", async () => {
-    expect(await box.store.lastRecordedUtcMs(GATE)).toBeNull();
-    await box.beginRun();
-    await box.record(id(0), T0);
-    await box.grow(id(1), T0 + 3000, 2);
-    expect(await box.store.lastRecordedUtcMs(GATE)).toBe(T0 + 5000);
-    await box.restart();
-    expect(await box.store.lastRecordedUtcMs(GATE)).toBe(T0 + 5000);
   });
 });
