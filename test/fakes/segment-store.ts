@@ -1,0 +1,32 @@
+import type { SegmentStore } from "../../src/store/types.ts";
+
+/** Writes down every call in order, with what tests ask about. */
+export class FakeSegmentStore implements SegmentStore {
+  readonly calls: unknown[][] = [];
+  /** Names of calls that reject. */
+  readonly failing = new Set<string>();
+
+  planSegment: SegmentStore["planSegment"] = (place, id) => ({
+    root: 0,
+    path: `/root/${place.name}/20260601/${id.run}-${id.sequence}.mp4.open`,
+    midnightsUtcMs: [1, 2],
+  });
+  beginRun: SegmentStore["beginRun"] = (run) => this.#note("beginRun", run.run);
+  endRun: SegmentStore["endRun"] = (run, endUtcMs, cause) => this.#note("endRun", run, endUtcMs, cause);
+  segmentOpened: SegmentStore["segmentOpened"] = (_, id, { root }) => this.#note("segmentOpened", id.sequence, root);
+  closeSegment: SegmentStore["closeSegment"] = (_, id) => this.#note("closeSegment", id.sequence);
+  segmentFailed: SegmentStore["segmentFailed"] = (_, id) => this.#note("segmentFailed", id.sequence);
+  openGap: SegmentStore["openGap"] = (place, fromUtcMs, cause) => this.#note("openGap", place.name, fromUtcMs, cause);
+  closeGap: SegmentStore["closeGap"] = (place, toUtcMs) => this.#note("closeGap", place.name, toUtcMs);
+  openSegmentProgress: SegmentStore["openSegmentProgress"] = () => {};
+
+  /** Calls of these names. */
+  only(...names: string[]): unknown[][] {
+    return this.calls.filter(([name]) => names.includes(String(name)));
+  }
+
+  async #note(name: string, ...args: unknown[]): Promise<void> {
+    this.calls.push([name, ...args]);
+    if (this.failing.has(name)) throw new Error(`${name} fails`);
+  }
+}

@@ -1,0 +1,175 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { silentLogger } from "../../src/base/log.ts";
+import { StreamRecorder } from "../../src/recording/stream-recorder.ts";
+import { Accounts } from "../../src/rtsp/accounts.ts";
+import type { StreamPlace } from "../../src/store/types.ts";
+import { SimulatedClock } from "../fakes/clock.ts";
+import { FakeEngine, type FakeEngineStream } from "../fakes/engine.ts";
+import { FakeSegmentStore } from "../fakes/segment-store.ts";
+import { camera } from "../rtsp/scripted-camera.ts";
+
+const PLACE: StreamPlace = { camera: "gate", stream: "main", channel: 1, name: "SN_1" };
+
+let clock: SimulatedClock;
+let engine: FakeEngine;
+let store: FakeSegmentStore;
+let recorder: StreamRecorder;
+
+beforeEach(() => {
+  clock = new SimulatedClock();
+  engine = new FakeEngine(clock, camera().script);
+  store = new FakeSegmentStore();
+  recorder = new StreamRecorder({
+    place: PLACE,
+    endpoint: { url: "rtsp://10.0.0.5/live", username: null, password: null },
+    serial: "SN",
+    zone: "UTC",
+    stream: { fragmentMs: 1000, ringMs: 1000, ringBytes: 1, queueBytes: 1 },
+    openStream: engine.openStream,
+    store,
+    roots: [7],
+    sizing: () => ({ maxDurationMs: 60_000, preallocateBytes: 1024 }),
+    resolve: async () => [],
+    accounts: new Accounts(clock),
+    clock,
+    log: silentLogger,
+  });
+});
+
+/** Plays, with the first segment growing. */
+async function recording(): Promise<FakeEngineStream> {
+  recorder.start();
+  await clock.advance(500);
+  engine.stream.opened();
+  return engine.stream;
+}
+
+describe("tickets", () => {
+  test("one before each session, the next as soon as one is used", async () => {
+    const stream = await recording();
+    const [first, second] = stream.tickets;
+    expect(stream.tickets).toHaveLength(2);
+    expect(first).toMatchObject({ root: 7, sequence: 0, serial: "SN", channel: 1, stream: "main", cutAtUtcMs: [1, 2] });
+    expect(second).toMatchObject({ run: first?.run, sequence: 1 });
+    await clock.advance(0);
+    expect(store.only("segmentOpened")).toEqual([["segmentOpened", 0, 0]]);
+    await recorder.stop("not-planned", true);
+  });
+
+  test("a disk that refuses gets a new one twice a second, until it takes it", async () => {
+    recorder.start();
+    await clock.advance(500);
+    for (let round = 0; round < 3; round++) {
+      engine.stream.failed(28);
+      expect(recorder.status()).toMatchObject({ state: "buffering", cause: "disk-full", detail: "open: no space left" });
+      await clock.advance(500);
+    }
+    expect(engine.stream.tickets.map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3]);
+    engine.stream.opened();
+    expect(recorder.status()).toMatchObject({ state: "recording", cause: null, detail: null });
+    await recorder.stop("not-planned", true);
+  });
+
+  test("one that the engine does not take is given again, and the session goes on", async () => {
+    recorder.start();
+    await clock.advance(500);
+    engine.stream.refuses = new Error("the queue of orders is full");
+    engine.stream.opened();
+    expect(engine.stream.tickets).toHaveLength(1);
+    await clock.advance(500);
+    expect(engine.stream.tickets).toHaveLength(2);
+    await recorder.stop("not-planned", true);
+  });
+
+  test("after lost facts a new run begins, since nobody knows what grows", async () => {
+    const stream = await recording();
+    stream.handlers.onFactsLost();
+    expect(stream.stops).toBe(1);
+    expect(stream.tickets.at(-1)?.sequence).toBe(0);
+    expect(stream.tickets.at(-1)?.run).not.toBe(stream.tickets.at(0)?.run);
+    await recorder.stop("not-planned", true);
+  });
+});
+
+describe("status", () => {
+  test("since when it records is not forgotten at a cut", async () => {
+    const stream = await recording();
+    const { sinceUtcMs } = recorder.status();
+    await clock.advance(60_000);
+    stream.ended("cut");
+    expect(recorder.status()).toMatchObject({ state: "recording", sinceUtcMs });
+    stream.opened();
+    await clock.advance(1000);
+    expect(recorder.status()).toMatchObject({ state: "recording", sinceUtcMs, segment: { sequence: 1 } });
+    await recorder.stop("not-planned", true);
+  });
+
+  test("media that is dropped is not called recorded", async () => {
+    const stream = await recording();
+    const droppedUtcMs = clock.utcMs();
+    stream.handlers.onDropped({
+      kind: "dropped",
+      stream: 1,
+      cause: "queue",
+      fragments: 1,
+      bytes: 1,
+      fromUtcMs: droppedUtcMs,
+      toUtcMs: droppedUtcMs + 9,
+    });
+    expect(recorder.status()).toMatchObject({ state: "buffering", cause: "disk-fault", sinceUtcMs: droppedUtcMs });
+    await recorder.stop("not-planned", true);
+  });
+
+  test("while a lost camera is tried again, the reason stays", async () => {
+    const stream = await recording();
+    engine.server = "refused";
+    stream.connection?.drop("reset");
+    await clock.advance(0);
+    stream.ended("disconnected");
+    expect(recorder.status()).toMatchObject({ state: "waiting", cause: "camera-unreachable", code: "reset" });
+    await clock.advance(1000);
+    expect(recorder.status()).toMatchObject({ cause: "camera-unreachable", code: "refused" });
+    await recorder.stop("not-planned", true);
+  });
+});
+
+describe("stop", () => {
+  test("says goodbye, waits for the last segment and its close, and leaves nothing behind", async () => {
+    const stream = await recording();
+    await clock.advance(2000);
+    await recorder.stop("process-down", true);
+    expect(stream.connection?.lastText).toMatch(/^TEARDOWN/);
+    expect(stream.closed).toBe(true);
+    const run = stream.tickets[0]?.run;
+    expect(store.only("closeSegment", "endRun", "openGap")).toEqual([
+      ["closeSegment", 0],
+      ["endRun", run, clock.utcMs(), "process-down"],
+      ["openGap", "SN_1", clock.utcMs(), "process-down"],
+    ]);
+    expect(clock.pendingTimers).toBe(0);
+    expect(recorder.status()).toMatchObject({ state: "stopped", segment: null });
+  });
+
+  test("gives no ticket any more, whatever the writer still reports", async () => {
+    const stream = await recording();
+    const stopping = recorder.stop("not-planned", true);
+    await clock.advance(0);
+    const { length } = stream.tickets;
+    stream.opened();
+    stream.failed(28);
+    await clock.advance(20_000);
+    await stopping;
+    expect(stream.tickets).toHaveLength(length);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("while connecting ends at once", async () => {
+    engine.server = camera({ answer: ({ method }) => (method === "DESCRIBE" ? null : undefined) }).script;
+    recorder.start();
+    await clock.advance(100);
+    await recorder.stop("not-planned", false);
+    expect(engine.stream.closed).toBe(true);
+    expect(store.calls).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
