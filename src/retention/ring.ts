@@ -1,8 +1,8 @@
 import { type Clock, sleep } from "../base/clock.ts";
-import { toRecorderError } from "../base/errors.ts";
+import { type RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
-import type { RootUsage, SegmentRemoval } from "../store/types.ts";
+import type { RootUsage, SegmentId, SegmentRemoval, SegmentRow } from "../store/types.ts";
 import { capacityBytes, planRemoval, type RootGrowth } from "./plan.ts";
 
 const PASS_MS = 1000;
@@ -10,6 +10,11 @@ const PASS_MS = 1000;
 const BATCH = 16;
 /** A root that cannot be kept within its bounds is reported this often. */
 const COMPLAIN_MS = 60_000;
+/** Refusals of a root in one pass after which it is left alone for a while: a disk that turned read-only refuses everything. */
+const MAX_REFUSALS = 2;
+const REFUSED_PAUSE_MS = 30_000;
+/** Segments remembered for having been refused, so that younger ones get their turn; beyond it all are tried afresh. */
+const MAX_REFUSED = 64;
 
 export interface RingOptions {
   readonly store: SegmentRemoval;
@@ -25,6 +30,8 @@ export class Ring implements Part {
   readonly #options: RingOptions;
   readonly #capacities = new Map<number, number>();
   readonly #complainedMonoMs = new Map<number, number>();
+  readonly #pausedUntilMonoMs = new Map<number, number>();
+  readonly #refused = new Set<string>();
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
 
@@ -66,7 +73,12 @@ export class Ring implements Part {
     for (const usage of await this.#options.store.usage()) {
       this.#capacities.set(usage.root, capacityBytes(usage));
       const excess = planRemoval(usage, this.#options.growth(usage.root));
-      if (excess > 0) await this.#free(usage, excess);
+      if (excess <= 0 || this.#options.clock.monoMs() < (this.#pausedUntilMonoMs.get(usage.root) ?? 0)) continue;
+      try {
+        await this.#free(usage, excess);
+      } catch (error) {
+        this.#fail(usage, toRecorderError(error));
+      }
     }
   }
 
@@ -74,13 +86,21 @@ export class Ring implements Part {
     const { store, log } = this.#options;
     let freed = 0;
     let deleted = 0;
+    let refusals = 0;
     const rule = usage.limitBytes !== null && usage.availableBytes > usage.reserveBytes ? "limit" : "reserve";
     while (freed < excessBytes && !this.#stopping.signal.aborted) {
-      const oldest = await store.oldestSegments(usage.root, BATCH);
+      const oldest = await store.oldestSegments(usage.root, BATCH + this.#refused.size);
       const before = deleted;
-      for (const segment of oldest) {
+      for (const segment of oldest.filter((candidate) => !this.#refused.has(keyOf(candidate)))) {
         if (freed >= excessBytes) break;
-        if (!(await store.deleteSegment(segment, rule))) continue;
+        try {
+          if (!(await store.deleteSegment(segment, rule))) continue;
+        } catch (error) {
+          refusals += 1;
+          if (!isRefusal(toRecorderError(error)) || refusals >= MAX_REFUSALS) throw error;
+          this.#refuse(segment);
+          continue;
+        }
         freed += segment.bytes;
         deleted += 1;
       }
@@ -90,11 +110,27 @@ export class Ring implements Part {
     if (freed < excessBytes) this.#complain(usage, excessBytes - freed);
   }
 
-  #complain(usage: RootUsage, missingBytes: number): void {
+  #refuse(segment: SegmentRow): void {
+    if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
+    this.#refused.add(keyOf(segment));
+  }
+
+  /** A disk that keeps its files is left alone for a while; everything else, a full database above all, is tried again in the next pass. */
+  #fail(usage: RootUsage, error: RecorderError): void {
+    if (isRefusal(error)) this.#pausedUntilMonoMs.set(usage.root, this.#options.clock.monoMs() + REFUSED_PAUSE_MS);
+    if (this.#mayComplain(usage)) this.#options.log.error("ring.not-deleted", { root: usage.path, error });
+  }
+
+  #mayComplain(usage: RootUsage): boolean {
     const now = this.#options.clock.monoMs();
     const last = this.#complainedMonoMs.get(usage.root);
-    if (last !== undefined && now - last < COMPLAIN_MS) return;
+    if (last !== undefined && now - last < COMPLAIN_MS) return false;
     this.#complainedMonoMs.set(usage.root, now);
+    return true;
+  }
+
+  #complain(usage: RootUsage, missingBytes: number): void {
+    if (!this.#mayComplain(usage)) return;
     this.#options.log.warn("ring.no-room", {
       root: usage.path,
       missingBytes,
@@ -105,3 +141,7 @@ export class Ring implements Part {
     });
   }
 }
+
+const isRefusal = (error: RecorderError): boolean => error.code === "DISK_FAULT" || error.code === "PERMISSION_DENIED";
+
+const keyOf = (segment: SegmentId): string => `${segment.run}/${segment.sequence}`;

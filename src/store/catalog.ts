@@ -167,6 +167,18 @@ export class Catalog {
     }, true);
   }
 
+  /** Takes Delete 1 and 2 back: the disk kept the file. */
+  unmarkDeleting(id: SegmentId): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
+        `UPDATE segment SET state = ${SEGMENT_CLOSED} WHERE state = ${SEGMENT_DELETING} AND ${BY_ID}
+         RETURNING stream_id, start_utc_ms, end_utc_ms`,
+        [id.run, id.sequence],
+      );
+      if (row !== undefined) await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+    });
+  }
+
   /** Delete 6; also for a row whose file never was. The run goes with its last segment. */
   dropSegment(id: SegmentId): Promise<void> {
     return this.#database.transaction(async (transaction) => {

@@ -1,11 +1,18 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { type ErrorCode, toRecorderError } from "../base/errors.ts";
 import type { StoredSegment } from "./catalog.ts";
-import { type Root, type StoreContext, writeJournal } from "./context.ts";
+import { exists, type Root, type StoreContext, writeJournal } from "./context.ts";
 import type { DeletionRule } from "./journal.ts";
 import { isDay, JOURNAL_FILE } from "./paths.ts";
 
-/** Delete 1 to 6 of README.md. False if the segment is not closed (any more). */
+/** Answers of a disk that keeps a file: read-only, failing, not ours to write. */
+const REFUSALS: readonly ErrorCode[] = ["DISK_FAULT", "DISK_FULL", "PERMISSION_DENIED"];
+
+/**
+ * Delete 1 to 6 of README.md. False if the segment is not closed (any more). Where the disk keeps the file the mark is taken back: a disk
+ * that turned read-only would else lose one listing after the other, and at the next start all the files.
+ */
 export async function deleteSegment(context: StoreContext, root: Root, segment: StoredSegment, rule: DeletionRule): Promise<boolean> {
   if (!(await context.catalog.markDeleting(segment))) return false;
   const { run, sequence, startUtcMs, endUtcMs, bytes } = segment;
@@ -20,7 +27,13 @@ export async function deleteSegment(context: StoreContext, root: Root, segment: 
     bytes,
   } as const;
   await writeJournal(context, root, segment, fact, dirname(segment.file));
-  await finishDelete(context, root, segment);
+  try {
+    await finishDelete(context, root, segment);
+  } catch (error) {
+    const refused = REFUSALS.includes(toRecorderError(error).code) && (await exists(join(root.path, segment.name, segment.file)));
+    if (refused) await context.catalog.unmarkDeleting(segment);
+    throw error;
+  }
   return true;
 }
 

@@ -40,6 +40,7 @@ import type {
   TimelineReader,
   TimelineRow,
 } from "./types.ts";
+import { Usage } from "./usage.ts";
 import { Wanted } from "./wanted.ts";
 
 export interface StoreOptions {
@@ -98,6 +99,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   readonly #roots: Roots;
   readonly #open: OpenSegments;
   readonly #leases: Leases;
+  readonly #usage: Usage;
   readonly #gaps: Gaps;
   readonly #deleting = new Set<string>();
   /** Steps of one stream, or of one segment, that must not overtake each other. */
@@ -111,6 +113,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     this.#roots = new Roots(context.roots);
     this.#gaps = new Gaps(context, this.#roots);
     this.#open = new OpenSegments(context.roots, context.clock);
+    this.#usage = new Usage(context, this.#open);
     const limits = context.roots.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
   }
@@ -255,17 +258,8 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     return row === null ? null : this.#leases.grant(row);
   }
 
-  async usage(): Promise<readonly RootUsage[]> {
-    const { catalog, files, roots } = this.#context;
-    const totals = new Map((await catalog.totals()).map((total) => [total.root, total]));
-    return Promise.all(
-      roots.map(async ({ id, index, path, limitBytes, reserveBytes }) => {
-        const { availableBytes, totalBytes } = await files.freeSpace(path);
-        const total = totals.get(id);
-        const segmentBytes = (total?.bytes ?? 0) + this.#open.bytes(index);
-        return { root: index, path, segmentBytes, segments: total?.segments ?? 0, limitBytes, reserveBytes, availableBytes, totalBytes };
-      }),
-    );
+  usage(): Promise<readonly RootUsage[]> {
+    return this.#usage.read();
   }
 
   // SegmentRemoval

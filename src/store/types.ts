@@ -125,6 +125,7 @@ export interface TimelineReader {
   /** Rows that overlap the range, in ascending order of their start; `limit` leaves out the latest. */
   timeline(query: TimelineQuery): Promise<readonly TimelineRow[]>;
   lease(id: SegmentId): Promise<SegmentLease | null>;
+  /** Of the roots whose file systems answer. */
   usage(): Promise<readonly RootUsage[]>;
 }
 
@@ -133,7 +134,7 @@ export interface SegmentRemoval {
   usage(): Promise<readonly RootUsage[]>;
   /** Closed, unleased segments of the root, oldest start first. */
   oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]>;
-  /** Delete procedure: mark, commit, journal, unlink, sync directory, drop row. False if a lease holds it or it is gone. */
+  /** Delete procedure: mark, commit, journal, unlink, sync directory, drop row. False if a lease holds it or it is gone. Rejects where the disk keeps the file; the segment is then as before. */
   deleteSegment(id: SegmentId, rule: "limit" | "reserve" | "age" | "command"): Promise<boolean>;
 }
 

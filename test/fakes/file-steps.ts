@@ -35,6 +35,8 @@ export class FakeFileSteps implements FileSteps {
   readonly scanned: string[] = [];
   dieAt: FakeStep | null = null;
   failJournal: RecorderError | null = null;
+  failUnlink: RecorderError | null = null;
+  failSpace: RecorderError | null = null;
   availableBytes = 1_000_000_000;
   #dead = false;
 
@@ -109,6 +111,7 @@ export class FakeFileSteps implements FileSteps {
 
   async removeDurable(path: string, pruneDirectory: boolean): Promise<void> {
     this.#live();
+    if (this.failUnlink !== null) throw this.failUnlink;
     await unlink(path).catch(() => undefined);
     this.#did("unlink");
     if (pruneDirectory && (await readdir(dirname(path)).catch(() => ["gone"])).length === 0) {
@@ -126,6 +129,7 @@ export class FakeFileSteps implements FileSteps {
   }
 
   async freeSpace(): Promise<{ availableBytes: number; totalBytes: number }> {
+    if (this.failSpace !== null) throw this.failSpace;
     return { availableBytes: this.availableBytes, totalBytes: 2_000_000_000 };
   }
 

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
+import { RecorderError } from "../../src/base/errors.ts";
 import { type LogFields, type Logger, silentLogger } from "../../src/base/log.ts";
 import { Ring } from "../../src/retention/ring.ts";
 import type { SegmentRemoval, SegmentRow } from "../../src/store/types.ts";
+import { SimulatedClock } from "../fakes/clock.ts";
 
 const STILL = { reservedBytes: 0, reserveStepBytes: 0, openSegments: 0, bytesPerSecond: 0 };
 
@@ -68,5 +70,68 @@ describe("Ring", () => {
     await ring.pass();
     expect(warned).toHaveLength(1);
     expect(warned[0]).toMatchObject({ missingBytes: 20 });
+  });
+
+  describe("a root that refuses to delete", () => {
+    const REFUSED = new RecorderError("DISK_FAULT", "read-only file system");
+
+    test("is left alone for half a minute after two refusals", async () => {
+      const clock = new SimulatedClock();
+      const store = storeOf(9, 20);
+      const tried: number[] = [];
+      store.deleteSegment = async ({ sequence }) => {
+        tried.push(sequence);
+        throw REFUSED;
+      };
+      const ring = new Ring({ store, growth: () => STILL, clock, log: silentLogger });
+      await ring.pass();
+      await ring.pass();
+      expect(tried).toEqual([0, 1]);
+      await clock.advance(30_000);
+      await ring.pass();
+      expect(tried).toEqual([0, 1, 1, 2]);
+    });
+
+    test("one file that cannot be deleted does not keep the ring from deleting younger ones", async () => {
+      const store = storeOf(6, 30);
+      const { deleteSegment } = store;
+      store.deleteSegment = async (id, rule) => {
+        if (id.sequence === 0) throw REFUSED;
+        return deleteSegment(id, rule);
+      };
+      const ring = new Ring({ store, growth: () => STILL, clock: new SimulatedClock(), log: silentLogger });
+      await ring.pass();
+      expect(store.left()).toEqual([0, 4, 5]);
+    });
+
+    test("a database that is full is no refusal: the next pass tries the same segment again", async () => {
+      const store = storeOf(3, 20);
+      const { deleteSegment } = store;
+      let full = true;
+      store.deleteSegment = async (id, rule) => {
+        if (full) throw new RecorderError("DISK_FULL", "database or disk is full");
+        return deleteSegment(id, rule);
+      };
+      const ring = new Ring({ store, growth: () => STILL, clock: new SimulatedClock(), log: silentLogger });
+      await ring.pass();
+      full = false;
+      await ring.pass();
+      expect(store.left()).toEqual([1, 2]);
+    });
+
+    test("does not keep other roots from being freed", async () => {
+      const store = storeOf(3, 10);
+      const [usage] = await store.usage();
+      if (usage === undefined) throw new Error("no root");
+      const other = { ...usage, root: 1 };
+      const { oldestSegments } = store;
+      store.usage = async () => [{ ...usage, root: 0 }, other];
+      store.oldestSegments = async (root, limit) => {
+        if (root === 0) throw REFUSED;
+        return oldestSegments(root, limit);
+      };
+      await new Ring({ store, growth: () => STILL, clock: new SimulatedClock(), log: silentLogger }).pass();
+      expect(store.left()).toEqual([2]);
+    });
   });
 });

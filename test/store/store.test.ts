@@ -117,6 +117,18 @@ describe("deletion", () => {
     expect(await box.tree()).toEqual([]);
   });
 
+  it("leaves a segment as it was where the disk refuses to delete", async () => {
+    await box.beginRun();
+    await box.record(id(0), T0);
+    const before = await box.rows();
+    box.files.failUnlink = new RecorderError("DISK_FAULT", "read-only file system");
+    await expect(box.store.deleteSegment(id(0), "limit")).rejects.toMatchObject({ code: "DISK_FAULT" });
+    expect(await box.rows()).toEqual(before);
+    expect(await box.findings()).toEqual([]);
+    await box.restart();
+    expect(await box.rows()).toContainEqual(expect.objectContaining({ kind: "segment", state: "closed" }));
+  });
+
   it("passes over leased segments until the lease is let go or idle", async () => {
     await box.record(id(0), T0);
     await box.record(id(1), T0 + 3000);
@@ -191,4 +203,10 @@ describe("timeline", () => {
     expect(sub.map((row) => row.camera)).toEqual(["yard"]);
     await expect(box.store.timeline({ camera: null, stream: null, range, limit: 0 })).rejects.toMatchObject({ code: "INPUT_INVALID" });
   });
+});
+
+it("a root whose file system does not answer is left out of the usage, the others are told", async () => {
+  expect(await box.store.usage()).toMatchObject([{ root: 0, path: box.root }]);
+  box.files.failSpace = new RecorderError("DISK_FAULT", "input/output error");
+  expect(await box.store.usage()).toEqual([]);
 });
