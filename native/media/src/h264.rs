@@ -1,5 +1,7 @@
 //! H.264 NAL units: the little of them that recording depends on (ITU-T H.264 section 7).
 
+use crate::bits::Bits;
+
 /// `nal_unit_type` (table 7-1).
 pub mod nal {
     pub const SLICE: u8 = 1;
@@ -36,9 +38,28 @@ pub fn begins_access_unit(kind: u8) -> bool {
     matches!(kind, nal::SEI..=nal::ACCESS_UNIT_DELIMITER | nal::PREFIX..=nal::RESERVED_18)
 }
 
-/// Whether a slice is the first of its picture: `first_mb_in_slice` is 0 exactly if its first bit is set (section 7.3.3).
-pub fn is_first_slice(unit: &[u8]) -> bool {
-    unit.get(1).is_some_and(|byte| byte & 0x80 != 0)
+/// Whether a slice, given from behind its NAL header, is the first of its picture: `first_mb_in_slice` is 0 exactly if its first
+/// bit is set (section 7.3.3).
+pub fn is_first_slice(slice: &[u8]) -> bool {
+    slice.first().is_some_and(|byte| byte & 0x80 != 0)
+}
+
+/// What the first slice of a picture says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SliceHead {
+    /// Slice type I (table 7-6).
+    pub intra: bool,
+    /// `pic_parameter_set_id`.
+    pub pps: u32,
+}
+
+impl SliceHead {
+    /// Reads a first slice from behind its NAL header (section 7.3.3); so far in front, emulation prevention cannot occur in one.
+    pub fn read(slice: &[u8]) -> Option<Self> {
+        let mut bits = Bits::new(slice);
+        let (_first_mb, kind, pps) = (bits.golomb()?, bits.golomb()?, bits.golomb()?);
+        Some(Self { intra: matches!(kind, 2 | 7), pps })
+    }
 }
 
 /// Whether an SEI unit has a recovery point message from which decoding is exact at once (`recovery_frame_cnt` 0).
@@ -77,6 +98,15 @@ pub struct ParameterSets {
 }
 
 impl ParameterSets {
+    /// Those of an SDP; what is no set is left out.
+    pub fn of(sps: &[Vec<u8>], pps: &[Vec<u8>]) -> Self {
+        let mut sets = Self::default();
+        for unit in sps.iter().chain(pps) {
+            sets.take(unit);
+        }
+        sets
+    }
+
     /// Takes a NAL unit if it is a parameter set; true if it differs from what was known.
     pub fn take(&mut self, unit: &[u8]) -> bool {
         if unit.len() > MAX_SET_BYTES {
@@ -84,8 +114,8 @@ impl ParameterSets {
         }
         let (sets, id, limit) = match nal_type(unit) {
             // profile_idc, constraint flags and level_idc stand before the id (section 7.3.2.1.1).
-            nal::SPS if unit.len() >= 5 => (&mut self.sps, first_golomb(unit.get(4..).unwrap_or_default()), MAX_SPS),
-            nal::PPS if unit.len() >= 2 => (&mut self.pps, first_golomb(unit.get(1..).unwrap_or_default()), MAX_PPS),
+            nal::SPS if unit.len() >= 5 => (&mut self.sps, number_at(unit, 4), MAX_SPS),
+            nal::PPS if unit.len() >= 2 => (&mut self.pps, number_at(unit, 1), MAX_PPS),
             _ => return false,
         };
         let Some(id) = id.filter(|id| (*id as usize) < limit) else { return false };
@@ -102,9 +132,14 @@ impl ParameterSets {
         true
     }
 
-    /// Enough to describe the video to a player.
-    pub fn complete(&self) -> bool {
-        !self.sps.is_empty() && !self.pps.is_empty()
+    /// The sets that pictures of this PPS are decoded with: its SPS, and all PPS of that (section 7.4.1.2.1: a coded video sequence has
+    /// one SPS). All there are where that cannot be told. What is left over from the SDP, or from before a change, is thus not in force.
+    #[must_use]
+    pub fn in_force(&self, pps: Option<u32>) -> Self {
+        let of = |(_, unit): &(u32, Vec<u8>)| sps_of_pps(unit);
+        let used = pps.and_then(|id| self.pps.iter().find(|(known, _)| *known == id)).and_then(of);
+        let Some(sps) = used.and_then(|id| self.sps.iter().find(|(known, _)| *known == id)) else { return self.clone() };
+        Self { sps: vec![sps.clone()], pps: self.pps.iter().filter(|pps| of(pps) == used).cloned().collect() }
     }
 
     /// SPS and PPS units in order of their ids.
@@ -114,18 +149,16 @@ impl ParameterSets {
     }
 }
 
-/// The ue(v) number that `bytes` begin with (section 9.1); ids are short enough that emulation prevention cannot touch them.
-fn first_golomb(bytes: &[u8]) -> Option<u32> {
-    let mut word = [0; 4];
-    for (to, from) in word.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    let bits = u32::from_be_bytes(word);
-    let zeros = bits.leading_zeros();
-    if zeros > 15 {
-        return None;
-    }
-    Some((bits << zeros >> (31 - zeros)) - 1)
+/// `seq_parameter_set_id`, which stands behind the PPS's own id (section 7.3.2.2).
+fn sps_of_pps(unit: &[u8]) -> Option<u32> {
+    let mut bits = Bits::new(unit.get(1..)?);
+    bits.golomb()?;
+    bits.golomb()
+}
+
+/// The ue(v) number at this byte; ids are short enough that emulation prevention cannot touch them.
+fn number_at(unit: &[u8], at: usize) -> Option<u32> {
+    Bits::new(unit.get(at..)?).golomb()
 }
 
 #[cfg(test)]
@@ -141,12 +174,35 @@ mod tests {
         assert!(sets.take(&SPS_1));
         assert!(sets.take(&SPS_0));
         assert!(!sets.take(&SPS_0));
-        assert!(!sets.complete());
         assert!(sets.take(&[0x68, 0x80]));
-        assert!(sets.complete());
         let changed = [0x67, 77, 0, 30, 0x80];
         assert!(sets.take(&changed));
         assert_eq!(sets.lists(), (vec![changed.to_vec(), SPS_1.to_vec()], vec![vec![0x68, 0x80]]));
+    }
+
+    #[test]
+    fn in_force_is_what_the_picture_refers_to() {
+        // PPS 0 and 1 are of SPS 1, PPS 2 of SPS 0, PPS 3 of one that is missing.
+        let pps: [&[u8]; 4] = [&[0x68, 0b1010_0000], &[0x68, 0b0100_1000], &[0x68, 0b0111_0000], &[0x68, 0b0010_0011]];
+        let mut sets = ParameterSets::default();
+        for unit in [&SPS_0[..], &SPS_1].iter().chain(&pps) {
+            assert!(sets.take(unit));
+        }
+        let lists = |sps: &[u8], pps: &[&[u8]]| (vec![sps.to_vec()], pps.iter().map(|unit| unit.to_vec()).collect::<Vec<_>>());
+        assert_eq!(sets.in_force(Some(1)).lists(), lists(&SPS_1, &pps[..2]));
+        assert_eq!(sets.in_force(Some(2)).lists(), lists(&SPS_0, &pps[2..3]));
+        for unknown in [None, Some(3), Some(9)] {
+            assert_eq!(sets.in_force(unknown), sets);
+        }
+    }
+
+    #[test]
+    fn reads_the_head_of_a_slice() {
+        assert_eq!(SliceHead::read(&[0x88, 0x80]), Some(SliceHead { intra: true, pps: 0 }));
+        assert_eq!(SliceHead::read(&[0b1011_0100]), Some(SliceHead { intra: true, pps: 1 }));
+        assert_eq!(SliceHead::read(&[0x9a, 3]), Some(SliceHead { intra: false, pps: 0 }));
+        assert_eq!(SliceHead::read(&[0x88]), None);
+        assert_eq!(SliceHead::read(&[]), None);
     }
 
     #[test]
@@ -156,15 +212,6 @@ mod tests {
             assert!(!sets.take(unit), "{unit:?}");
         }
         assert!(!sets.take(&[0x67; MAX_SET_BYTES + 1]));
-    }
-
-    #[test]
-    fn golomb_numbers() {
-        assert_eq!(first_golomb(&[0x80]), Some(0));
-        assert_eq!(first_golomb(&[0b0100_0000]), Some(1));
-        assert_eq!(first_golomb(&[0b0110_0000]), Some(2));
-        assert_eq!(first_golomb(&[0b0010_0000]), Some(3));
-        assert_eq!(first_golomb(&[0]), None);
     }
 
     #[test]

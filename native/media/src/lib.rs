@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assembler;
+mod bits;
 mod builder;
 pub mod depacketize;
 pub mod fragment;

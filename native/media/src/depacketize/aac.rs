@@ -1,4 +1,5 @@
 use super::{MAX_UNIT_BYTES, PayloadHead, UnitInfo, UnitSink};
+use crate::bits::Bits;
 
 /// Field widths of the AU headers in bits, from the SDP (RFC 3640 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +58,15 @@ impl AacDepacketizer {
         let header_bits = usize::from(u16::from_be_bytes([high, low]));
         let header_bytes = header_bits.div_ceil(8);
         let (Some(headers), Some(mut data)) = (rest.get(..header_bytes), rest.get(header_bytes..)) else { return sink.malformed() };
-        let mut bits = Bits { bytes: headers, next: 0, end: header_bits };
-        if !bits.fit(self.lengths, data.len()) && bits.fit(AacLengths::HBR, data.len()) {
+        let mut bits = Bits::new(headers).until(header_bits);
+        if !fit(bits, self.lengths, data.len()) && fit(bits, AacLengths::HBR, data.len()) {
             self.lengths = AacLengths::HBR;
         }
         let mut index = 0_u32;
         let mut first = true;
         while !data.is_empty() {
             let delta_bits = if first { self.lengths.index } else { self.lengths.index_delta };
-            let (Some(size), Some(delta)) = (bits.take(self.lengths.size), bits.take(delta_bits)) else {
+            let (Some(size), Some(delta)) = (bits.take(self.lengths.size.into()), bits.take(delta_bits.into())) else {
                 if first {
                     sink.malformed();
                 }
@@ -139,41 +140,19 @@ fn without_adts(unit: &[u8]) -> &[u8] {
     unit.get(if flags & 1 == 0 { ADTS_HEADER + 2 } else { ADTS_HEADER }..).unwrap_or_default()
 }
 
-#[derive(Clone, Copy)]
-struct Bits<'a> {
-    bytes: &'a [u8],
-    next: usize,
-    end: usize,
-}
-
-impl Bits<'_> {
-    /// Whether AU headers of these widths fill the header section and their sizes the data; one unit alone may go on in later packets.
-    fn fit(mut self, lengths: AacLengths, data_bytes: usize) -> bool {
-        let (mut units, mut bytes) = (0, 0);
-        while self.next < self.end {
-            let index_bits = if units == 0 { lengths.index } else { lengths.index_delta };
-            let (Some(size), Some(_)) = (self.take(lengths.size), self.take(index_bits)) else { return false };
-            units += 1;
-            bytes += size as usize;
-            if size == 0 {
-                return false;
-            }
+/// Whether AU headers of these widths fill the header section and their sizes the data; one unit alone may go on in later packets.
+fn fit(mut headers: Bits<'_>, lengths: AacLengths, data_bytes: usize) -> bool {
+    let (mut units, mut bytes) = (0, 0);
+    while !headers.is_empty() {
+        let index_bits = if units == 0 { lengths.index } else { lengths.index_delta };
+        let (Some(size), Some(_)) = (headers.take(lengths.size.into()), headers.take(index_bits.into())) else { return false };
+        units += 1;
+        bytes += size as usize;
+        if size == 0 {
+            return false;
         }
-        bytes == data_bytes || units == 1 && bytes > data_bytes
     }
-
-    fn take(&mut self, count: u8) -> Option<u32> {
-        if count > 32 || self.next + usize::from(count) > self.end {
-            return None;
-        }
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = *self.bytes.get(self.next / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - self.next % 8) & 1);
-            self.next += 1;
-        }
-        Some(value)
-    }
+    bytes == data_bytes || units == 1 && bytes > data_bytes
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::{MAX_UNIT_BYTES, PayloadHead, UnitInfo, UnitSink};
-use crate::h264::{self, ParameterSets, nal};
+use crate::h264::{self, ParameterSets, SliceHead, nal};
 
 /// Packet types beyond single NAL units (RFC 6184 section 5.2).
 const STAP_A: u8 = 24;
@@ -15,6 +15,8 @@ const LENGTH: usize = 4;
 pub struct H264Depacketizer {
     sets: ParameterSets,
     sets_changed: bool,
+    /// PPS of the newest random access point.
+    pps: Option<u32>,
     unit: Option<Unit>,
     /// Packets of this timestamp belong to a unit that is lost.
     skip: Option<u32>,
@@ -34,19 +36,29 @@ struct Ended {
 #[derive(Debug, Clone, Copy)]
 struct Unit {
     timestamp: u32,
-    has_slices: bool,
+    stage: Stage,
     random_access: bool,
-    /// Packets were lost just before: the first slice must be the first of its picture.
-    unsure: bool,
+    /// An SEI says that decoding may begin here; whether it can is for the first slice to say.
+    recovery_point: bool,
+    /// `pic_parameter_set_id` of the first slice, if that could be read.
+    pps: Option<u32>,
     /// Where in the unit the fragmented NAL unit in progress has its length.
     fragmented: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Packets were lost just before: the first slice must be the first of its picture.
+    Unsure,
+    BeforeSlices,
+    Slices,
 }
 
 impl H264Depacketizer {
     /// `sets` are those of the SDP.
     pub fn new(sets: ParameterSets) -> Self {
         // The first packet may come from the middle of a picture.
-        Self { sets, sets_changed: false, unit: Some(Unit::UNSURE), skip: None, ended: None, markers_wrong: false }
+        Self { sets, sets_changed: false, pps: None, unit: Some(Unit::UNSURE), skip: None, ended: None, markers_wrong: false }
     }
 
     pub fn push(&mut self, head: PayloadHead, payload: &[u8], sink: &mut impl UnitSink) {
@@ -64,7 +76,7 @@ impl H264Depacketizer {
             FU_A => self.fragment(head, payload, sink),
             _ => return sink.malformed(),
         }
-        if head.marker && !self.markers_wrong && self.unit.is_some_and(|unit| unit.has_slices && unit.fragmented.is_none()) {
+        if head.marker && !self.markers_wrong && self.unit.is_some_and(|unit| unit.has_slices() && unit.fragmented.is_none()) {
             let ended = self.unit;
             self.end(sink);
             self.ended = ended.map(|unit| Ended { unit, by_marker: true });
@@ -115,7 +127,7 @@ impl H264Depacketizer {
         let (start, end) = (header & 0x80 != 0, header & 0x40 != 0);
         let nal_header = indicator & 0xe0 | header & 0x1f;
         if start {
-            if !self.begin(head, nal_header, data.first().copied(), sink) {
+            if !self.begin(head, nal_header, data, sink) {
                 return;
             }
             let Some(unit) = &mut self.unit else { return };
@@ -159,16 +171,18 @@ impl H264Depacketizer {
     /// Learns from the NAL unit that ends the buffer and began at `at`.
     fn note(&mut self, at: usize, sink: &mut impl UnitSink) {
         let (Some(bytes), Some(unit)) = (sink.buffer().get(at..), &mut self.unit) else { return };
-        let kind = h264::nal_type(bytes);
-        unit.has_slices |= h264::is_vcl(kind);
-        unit.random_access |= kind == nal::IDR_SLICE || kind == nal::SEI && h264::has_instant_recovery_point(bytes);
-        self.sets_changed |= self.sets.take(bytes);
+        match h264::nal_type(bytes) {
+            kind if h264::is_vcl(kind) => unit.note_slice(kind, bytes.get(1..).unwrap_or_default()),
+            nal::SEI => unit.recovery_point |= h264::has_instant_recovery_point(bytes),
+            nal::SPS | nal::PPS => self.sets_changed |= self.sets.take(bytes),
+            _ => {}
+        }
     }
 
     fn whole(&mut self, head: PayloadHead, bytes: &[u8], sink: &mut impl UnitSink) {
-        let Some(&nal_header) = bytes.first() else { return };
-        let kind = nal_header & 0x1f;
-        if kind == 0 || !self.begin(head, nal_header, bytes.get(1).copied(), sink) {
+        let Some((&nal_header, payload)) = bytes.split_first() else { return };
+        // What came before in the same packet may have shown that the unit is lost.
+        if h264::nal_type(bytes) == 0 || self.skip.is_some() || !self.begin(head, nal_header, payload, sink) {
             return;
         }
         let buffer = sink.buffer();
@@ -179,8 +193,9 @@ impl H264Depacketizer {
         self.bound(head, sink);
     }
 
-    /// Makes the unit in progress the one that a NAL unit with this header belongs to; false if that one is lost.
-    fn begin(&mut self, head: PayloadHead, nal_header: u8, second: Option<u8>, sink: &mut impl UnitSink) -> bool {
+    /// Makes the unit in progress the one that a NAL unit with this header belongs to; false if that one is lost. `payload` is what there
+    /// is of it behind the header.
+    fn begin(&mut self, head: PayloadHead, nal_header: u8, payload: &[u8], sink: &mut impl UnitSink) -> bool {
         let kind = nal_header & 0x1f;
         if let Some(broken) = self.unit.filter(|unit| unit.fragmented.is_some()) {
             // The fragmented NAL unit before never ended.
@@ -190,14 +205,14 @@ impl H264Depacketizer {
                 return false;
             }
         }
-        let over = |unit: Unit| unit.has_slices && (unit.timestamp != head.timestamp || h264::begins_access_unit(kind));
+        let over = |unit: Unit| unit.has_slices() && (unit.timestamp != head.timestamp || h264::begins_access_unit(kind));
         if let Some(unit) = self.unit.filter(|unit| over(*unit)) {
             self.end(sink);
             self.ended = (unit.timestamp == head.timestamp).then_some(Ended { unit, by_marker: false });
         }
-        let later_slice = h264::is_vcl(kind) && !h264::is_first_slice(&[nal_header, second.unwrap_or(0)]);
+        let later_slice = h264::is_vcl(kind) && !h264::is_first_slice(payload);
         let stays = !h264::is_vcl(kind) && !h264::begins_access_unit(kind);
-        if self.unit.map_or(later_slice || stays, |unit| later_slice && !unit.has_slices)
+        if self.unit.map_or(later_slice || stays, |unit| later_slice && !unit.has_slices())
             && let Some(ended) = self.ended.take().filter(|ended| ended.unit.timestamp == head.timestamp)
         {
             self.markers_wrong |= later_slice && ended.by_marker;
@@ -208,21 +223,19 @@ impl H264Depacketizer {
                 return false;
             }
         }
-        let unit = self.unit.get_or_insert(Unit { unsure: false, ..Unit::UNSURE });
+        let unit = self.unit.get_or_insert(Unit { stage: Stage::BeforeSlices, ..Unit::UNSURE });
         // What stands before the slices takes their time, whatever its own was.
-        if !unit.has_slices {
+        if !unit.has_slices() {
             unit.timestamp = head.timestamp;
         }
         if !h264::is_vcl(kind) {
             return true;
         }
-        if unit.unsure && later_slice {
+        if unit.stage == Stage::Unsure && later_slice {
             self.abandon(head, sink);
             return false;
         }
-        unit.unsure = false;
-        unit.has_slices = true;
-        unit.random_access |= kind == nal::IDR_SLICE;
+        unit.note_slice(kind, payload);
         true
     }
 
@@ -243,14 +256,15 @@ impl H264Depacketizer {
     fn end(&mut self, sink: &mut impl UnitSink) {
         self.ended = None;
         let Some(unit) = self.unit.take() else { return };
-        if unit.fragmented.is_some() || !unit.has_slices {
+        if unit.fragmented.is_some() || !unit.has_slices() {
             if unit_bytes(sink) > 0 {
                 sink.discard();
             }
             return;
         }
-        if unit.random_access && std::mem::take(&mut self.sets_changed) {
-            sink.parameter_sets(&self.sets);
+        if unit.random_access && (std::mem::take(&mut self.sets_changed) || self.pps != unit.pps) {
+            self.pps = unit.pps;
+            sink.parameter_sets(&self.sets.in_force(unit.pps));
         }
         sink.unit(UnitInfo { timestamp: unit.timestamp, random_access: unit.random_access, duration_ticks: 0 });
     }
@@ -258,7 +272,22 @@ impl H264Depacketizer {
 
 impl Unit {
     /// One whose beginning may be missing.
-    const UNSURE: Self = Self { timestamp: 0, has_slices: false, random_access: false, unsure: true, fragmented: None };
+    const UNSURE: Self =
+        Self { timestamp: 0, stage: Stage::Unsure, random_access: false, recovery_point: false, pps: None, fragmented: None };
+
+    fn has_slices(&self) -> bool {
+        self.stage == Stage::Slices
+    }
+
+    /// Takes in a slice, given from behind its NAL header.
+    fn note_slice(&mut self, kind: u8, slice: &[u8]) {
+        if std::mem::replace(&mut self.stage, Stage::Slices) != Stage::Slices {
+            let head = SliceHead::read(slice);
+            self.pps = head.map(|head| head.pps);
+            self.random_access |= self.recovery_point && head.is_some_and(|head| head.intra);
+        }
+        self.random_access |= kind == nal::IDR_SLICE;
+    }
 }
 
 fn unit_bytes(sink: &mut impl UnitSink) -> usize {

@@ -144,7 +144,7 @@ fn fragments_and_aggregates_are_put_together() {
     // Start and end in one.
     depacketizer.push(head(3600, true), &fu(P, 1, 3), &mut out);
     assert_eq!(out.bytes(), [unit(&[SPS, PPS, IDR]), unit(&[P])]);
-    assert!(out.sets[0].complete());
+    assert_eq!(out.sets[0].lists(), (vec![SPS.to_vec()], vec![PPS.to_vec()]));
 }
 
 #[test]
@@ -194,11 +194,27 @@ fn start_codes_inside_a_payload_are_taken_apart() {
 }
 
 #[test]
-fn a_recovery_point_opens_a_stream_too() {
-    let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
-    depacketizer.push(head(0, false), &[6, 6, 1, 0x80, 0x80], &mut out);
-    depacketizer.push(head(0, true), P, &mut out);
-    assert!(out.units[0].0.random_access);
+fn a_recovery_point_opens_a_stream_if_its_picture_is_intra() {
+    // Slice types 7, 2 (I), 5, 0 (P) and 6 (B).
+    for (second, intra) in [(0x88, true), (0b1011_0000, true), (0x9a, false), (0b1100_0000, false), (0b1001_1100, false)] {
+        let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+        depacketizer.push(head(0, false), &[6, 6, 1, 0x80, 0x80], &mut out);
+        depacketizer.push(head(0, true), &[0x41, second, 0x80], &mut out);
+        depacketizer.push(head(3600, true), &[0x41, 0x88, 0x80], &mut out);
+        assert_eq!(out.units.iter().map(|unit| unit.0.random_access).collect::<Vec<_>>(), [intra, false], "{second:#x}");
+    }
+}
+
+#[test]
+fn after_loss_several_later_slices_in_one_packet_are_no_picture() {
+    let aggregate = [&[STAP_A, 0, 3][..], SECOND_SLICE, &[0, 3], SECOND_SLICE].concat();
+    let annex_b = [&[0, 0, 1][..], SECOND_SLICE, &[0, 0, 1], SECOND_SLICE].concat();
+    for payload in [aggregate, annex_b] {
+        let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+        depacketizer.push(lossy(0, true), &payload, &mut out);
+        depacketizer.push(head(3600, true), P, &mut out);
+        assert_eq!(out.bytes(), [unit(&[P])]);
+    }
 }
 
 #[test]

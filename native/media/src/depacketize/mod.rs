@@ -40,7 +40,7 @@ pub trait UnitSink {
     /// Makes the newest finished unit the one in progress again, what was appended since included, as more of it came; false if it is
     /// gone already.
     fn reopen(&mut self) -> bool;
-    /// The unit in progress, a random access point that `unit` is about to end, brought these sets, which differ from those before.
+    /// The unit in progress, a random access point that `unit` is about to end, is decoded with these sets, which may differ from those before.
     fn parameter_sets(&mut self, sets: &ParameterSets);
     /// The unit in progress is whole.
     fn unit(&mut self, info: UnitInfo);

@@ -1,5 +1,7 @@
 //! As much of an H.264 sequence parameter set as a sample entry repeats (ITU-T H.264 sections 7.3.2.1.1 and 7.4.2.1.1).
 
+use crate::bits::Bits;
+
 /// Picture size and sample format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sps {
@@ -25,7 +27,7 @@ pub(super) fn has_chroma_format(profile: u8) -> bool {
 /// Parses a bare SPS NAL unit; `None` if it makes no sense.
 pub(super) fn parse(unit: &[u8]) -> Option<Sps> {
     let payload = without_emulation_prevention(unit.get(1..)?);
-    let mut bits = Bits { bytes: &payload, next: 0 };
+    let mut bits = Bits::new(&payload);
     let profile = bits.take(8)? as u8;
     bits.take(16)?;
     bits.golomb()?;
@@ -39,7 +41,7 @@ pub(super) fn parse(unit: &[u8]) -> Option<Sps> {
         if bits.flag()? {
             for list in 0..if chroma_format == 3 { 12 } else { 8 } {
                 if bits.flag()? {
-                    bits.skip_scaling_list(if list < 6 { 16 } else { 64 })?;
+                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
                 }
             }
         }
@@ -99,51 +101,18 @@ fn without_emulation_prevention(bytes: &[u8]) -> Vec<u8> {
     payload
 }
 
-struct Bits<'a> {
-    bytes: &'a [u8],
-    next: usize,
-}
-
-impl Bits<'_> {
-    fn take(&mut self, count: u32) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            let byte = self.bytes.get(self.next / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - self.next % 8) & 1);
-            self.next += 1;
+/// ITU-T H.264 section 7.3.2.1.1.1. Only the length matters: it ends early when the next scale comes to 0.
+fn skip_scaling_list(bits: &mut Bits<'_>, entries: u32) -> Option<()> {
+    let mut last = 8;
+    for _ in 0..entries {
+        let code = i64::from(bits.golomb()?);
+        let delta = if code & 1 == 1 { (code + 1) / 2 } else { -code / 2 };
+        last = (last + delta).rem_euclid(256);
+        if last == 0 {
+            break;
         }
-        Some(value)
     }
-
-    fn flag(&mut self) -> Option<bool> {
-        self.take(1).map(|bit| bit == 1)
-    }
-
-    /// `ue(v)`, ITU-T H.264 section 9.1.
-    fn golomb(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        Some((1 << zeros) - 1 + self.take(zeros)?)
-    }
-
-    /// ITU-T H.264 section 7.3.2.1.1.1. Only the length matters: it ends early when the next scale comes to 0.
-    fn skip_scaling_list(&mut self, entries: u32) -> Option<()> {
-        let mut last = 8;
-        for _ in 0..entries {
-            let code = i64::from(self.golomb()?);
-            let delta = if code & 1 == 1 { (code + 1) / 2 } else { -code / 2 };
-            last = (last + delta).rem_euclid(256);
-            if last == 0 {
-                break;
-            }
-        }
-        Some(())
-    }
+    Some(())
 }
 
 #[cfg(test)]
