@@ -25,6 +25,8 @@ use crate::writer::{self, Inbox, SegmentKey, WriterOptions, WriterOrder};
 
 /// Sample buffers kept for reuse.
 const POOLED_BUFFERS: usize = 64;
+/// Their capacity at most.
+const MAX_POOLED_BYTES: usize = 64 << 20;
 /// Media bytes one tap copies at most; the reader asks again for more.
 const MAX_TAP_BYTES: usize = 8 << 20;
 /// Length of an RTSP request at most.
@@ -130,7 +132,7 @@ impl Engine {
         Ok(Self {
             tick: Duration::from_millis(u64::from(tick_ms)),
             stats: Arc::default(),
-            pool: BufferPool::new(POOLED_BUFFERS),
+            pool: BufferPool::new(POOLED_BUFFERS, MAX_POOLED_BYTES),
             state: Mutex::new(State::New),
         })
     }

@@ -10,7 +10,7 @@ use crate::h264::ParameterSets;
 use crate::reception::{Arrival, Reception};
 use crate::rtcp::{self, LastSenderReport, Report, SenderReport};
 use crate::rtp::RtpPacket;
-use crate::timeline::{Placement, Timeline};
+use crate::timeline::{Placement, Timeline, us_to_ticks};
 use crate::track::{Codec, CodecConfig, Track};
 
 pub use crate::depacketize::AacLengths;
@@ -29,7 +29,7 @@ pub struct Now {
 pub struct TrackSetup {
     pub track: Track,
     pub payload_type: u8,
-    /// Of the Transport header; a hint that the stream may belie.
+    /// Of the Transport header. A hint: another source has to prove itself by a second packet, and then is as good.
     pub ssrc: Option<u32>,
     /// For AAC; the values of AAC-hbr where absent.
     pub aac: Option<AacLengths>,
@@ -128,10 +128,12 @@ struct Start {
 #[derive(Debug)]
 struct Source {
     payload_type: u8,
-    ssrc: Option<u32>,
     depacketizer: Depacketizer,
     reception: Reception,
     clock: SourceClock,
+    /// The packet of an unknown source or numbering that the next one may prove; empty if there is none.
+    unproven: Vec<u8>,
+    unproven_at: Now,
 }
 
 /// A track's clock against the run's.
@@ -155,13 +157,7 @@ enum Depacketizer {
 impl Depacketizer {
     fn new(setup: &TrackSetup) -> Self {
         match (&setup.track.config, setup.track.codec) {
-            (CodecConfig::H264 { sps, pps }, _) => {
-                let mut sets = ParameterSets::default();
-                for unit in sps.iter().chain(pps) {
-                    sets.take(unit);
-                }
-                Self::H264(H264Depacketizer::new(sets))
-            }
+            (CodecConfig::H264 { sps, pps }, _) => Self::H264(H264Depacketizer::new(ParameterSets::of(sps, pps))),
             (CodecConfig::Aac { audio_specific_config }, _) => {
                 Self::Aac(AacDepacketizer::new(setup.aac.unwrap_or(AacLengths::HBR), audio_specific_config))
             }
@@ -171,9 +167,50 @@ impl Depacketizer {
     }
 }
 
+impl Run {
+    /// Sound that is joined anew breaks nothing: the picture goes on.
+    fn note_placement(&mut self, placement: Placement, lead: bool, builder: &mut FragmentBuilder) {
+        match placement {
+            Placement::Continuous(_) => {}
+            Placement::Outlier(_) => self.counters.outliers += 1,
+            Placement::Jump(_) => {
+                self.counters.time_jumps += 1;
+                if lead {
+                    builder.break_before_next(Discontinuity::TimeJump);
+                }
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Hands a packet that counts to the depacketizer.
+    fn deliver(&mut self, track: usize, packet: RtpPacket<'_>, after_loss: bool, builder: &mut FragmentBuilder, run: &mut Run, now: Now) {
+        let Self { depacketizer, clock, reception, .. } = self;
+        reception.time(packet.timestamp, clock.us_to_ticks(now.mono_us as i64) as u32);
+        if track == run.lead {
+            run.counters.jitter_ticks = u64::from(reception.jitter_ticks());
+        }
+        let head = PayloadHead { timestamp: packet.timestamp, marker: packet.marker, after_loss };
+        let sink = &mut TrackSink { track, clock, builder, run, now };
+        match depacketizer {
+            Depacketizer::H264(h264) => h264.push(head, packet.payload, sink),
+            Depacketizer::Aac(aac) => aac.push(head, packet.payload, sink),
+            Depacketizer::G711(g711) => g711.push(head, packet.payload, sink),
+        }
+    }
+}
+
 impl SourceClock {
+    /// Another source took over: its clock is joined whatever its timestamps are, and the reports of the one before say nothing of it.
+    fn restart(&mut self, track: usize, timestamp: u32, now: Now, builder: &mut FragmentBuilder, run: &mut Run) {
+        self.sender_report = None;
+        let placement = self.timeline.restart(timestamp, now.mono_us as i64);
+        run.note_placement(placement, track == run.lead, builder);
+    }
+
     fn us_to_ticks(&self, us: i64) -> i64 {
-        us.saturating_mul(i64::from(self.rate.get())) / 1_000_000
+        us_to_ticks(us, self.rate)
     }
 
     /// Wall time of a place on this clock by its sender report, 1/65536 s since 1900.
@@ -200,12 +237,13 @@ impl Assembler {
         let sources = setups
             .iter()
             .map(|setup| {
-                let rate = NonZeroU32::new(setup.track.clock_rate).unwrap_or(NonZeroU32::MIN);
+                let rate = setup.track.ticks_per_second();
                 Source {
                     payload_type: setup.payload_type,
-                    ssrc: None,
                     depacketizer: Depacketizer::new(setup),
-                    reception: Reception::default(),
+                    reception: Reception::new(setup.ssrc),
+                    unproven: Vec::new(),
+                    unproven_at: Now { mono_us: 0, utc_ms: 0 },
                     clock: SourceClock {
                         rate,
                         timeline: Timeline::new(rate),
@@ -216,7 +254,7 @@ impl Assembler {
                 }
             })
             .collect();
-        let tracks: Arc<[Track]> = setups.into_iter().map(|setup| setup.track).collect();
+        let tracks: Arc<[Track]> = setups.into_iter().map(|setup| readable(setup.track)).collect();
         let lead = tracks.iter().position(|track| track.codec.is_video()).unwrap_or(0);
         Self {
             sources,
@@ -231,49 +269,45 @@ impl Assembler {
         let Self { sources, builder, run, .. } = self;
         run.counters.packets += 1;
         run.counters.bytes += packet.len() as u64;
-        let (Some(source), Ok(packet)) = (sources.get_mut(track), RtpPacket::parse(packet)) else {
+        let (Some(source), Ok(parsed)) = (sources.get_mut(track), RtpPacket::parse(packet)) else {
             run.counters.malformed_packets += 1;
             return;
         };
-        if packet.payload_type != source.payload_type {
+        if parsed.payload_type != source.payload_type {
             run.counters.ignored_packets += 1;
             return;
         }
-        let foreign = source.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc);
-        source.ssrc = Some(packet.ssrc);
-        if foreign {
-            source.reception = Reception::default();
-        }
-        let after_loss = match source.reception.arrive(packet.sequence) {
+        let arrival = source.reception.arrive(parsed.ssrc, parsed.sequence);
+        let unproven = std::mem::take(&mut source.unproven);
+        let restart = matches!(arrival, Arrival::Restart { .. });
+        run.counters.ignored_packets += u64::from(!unproven.is_empty() && !restart);
+        let mut after_loss = false;
+        match arrival {
             Arrival::InOrder { lost } => {
                 run.counters.lost_packets += u64::from(lost);
                 builder.lose(u32::from(lost));
-                lost > 0
+                after_loss = lost > 0;
             }
-            Arrival::Late => {
-                run.counters.duplicate_packets += 1;
-                return;
+            Arrival::Late => run.counters.duplicate_packets += 1,
+            Arrival::Unproven => {}
+            Arrival::Restart { other_source } => {
+                if let Ok(first) = RtpPacket::parse(&unproven) {
+                    if other_source {
+                        source.clock.restart(track, first.timestamp, source.unproven_at, builder, run);
+                    }
+                    source.deliver(track, first, true, builder, run, source.unproven_at);
+                }
             }
-            Arrival::Restart => true,
-        };
-        let arrival_us = now.mono_us as i64;
-        let Source { depacketizer, clock, reception, .. } = source;
-        if foreign {
-            // The new source's clock is joined whatever its timestamps are.
-            clock.timeline.restart(packet.timestamp, arrival_us);
-            run.counters.time_jumps += 1;
-            builder.break_before_next(Discontinuity::TimeJump);
         }
-        reception.time(packet.timestamp, clock.us_to_ticks(arrival_us) as u32);
-        if track == run.lead {
-            run.counters.jitter_ticks = u64::from(reception.jitter_ticks());
-        }
-        let head = PayloadHead { timestamp: packet.timestamp, marker: packet.marker, after_loss: after_loss || foreign };
-        let sink = &mut TrackSink { track, clock, builder, run, now };
-        match depacketizer {
-            Depacketizer::H264(h264) => h264.push(head, packet.payload, sink),
-            Depacketizer::Aac(aac) => aac.push(head, packet.payload, sink),
-            Depacketizer::G711(g711) => g711.push(head, packet.payload, sink),
+        source.unproven = unproven;
+        source.unproven.clear();
+        match arrival {
+            Arrival::InOrder { .. } | Arrival::Restart { .. } => source.deliver(track, parsed, after_loss, builder, run, now),
+            Arrival::Unproven => {
+                source.unproven.extend_from_slice(packet);
+                source.unproven_at = now;
+            }
+            Arrival::Late => {}
         }
     }
 
@@ -282,8 +316,9 @@ impl Assembler {
         let counters = &mut self.run.counters;
         counters.rtcp_packets += 1;
         let Some(source) = self.sources.get_mut(track) else { return };
+        let ssrc = source.reception.source();
         let parsed = rtcp::parse(packet, |report| match report {
-            Report::Sender(report) if source.ssrc.is_none_or(|ssrc| ssrc == report.ssrc) => {
+            Report::Sender(report) if ssrc.is_none_or(|ssrc| ssrc == report.ssrc) => {
                 counters.sender_reports += 1;
                 source.clock.sender_report = Some((report, now.mono_us));
             }
@@ -335,7 +370,7 @@ impl Assembler {
     /// is nothing to report yet.
     pub fn receiver_report(&mut self, track: usize, now: Now, out: &mut Vec<u8>) -> bool {
         let Some(source) = self.sources.get_mut(track) else { return false };
-        let (Some(block), Some(ssrc)) = (source.reception.report(), source.ssrc) else { return false };
+        let (Some(block), Some(ssrc)) = (source.reception.report(), source.reception.source()) else { return false };
         let last = source.clock.sender_report.map_or_else(LastSenderReport::default, |(report, arrival_us)| LastSenderReport {
             middle: (report.ntp >> 16) as u32,
             delay_65536: (now.mono_us.saturating_sub(arrival_us).saturating_mul(65536) / 1_000_000) as u32,
@@ -357,6 +392,14 @@ impl Assembler {
     pub fn next_sequence(&self) -> u64 {
         self.builder.next_sequence()
     }
+}
+
+/// The track with those sets of its SDP that are any, in order of their ids, as the stream's own are told later.
+fn readable(mut track: Track) -> Track {
+    if let CodecConfig::H264 { sps, pps } = &mut track.config {
+        (*sps, *pps) = ParameterSets::of(sps, pps).lists();
+    }
+    track
 }
 
 /// Takes the units of one track for the time of one call.
@@ -411,16 +454,7 @@ impl UnitSink for TrackSink<'_> {
         }
         let arrival_us = self.now.mono_us as i64;
         let placement = self.clock.timeline.place(info.timestamp, arrival_us);
-        match placement {
-            Placement::Continuous(_) => {}
-            Placement::Outlier(_) => self.run.counters.outliers += 1,
-            Placement::Jump(_) => {
-                self.run.counters.time_jumps += 1;
-                if lead {
-                    self.builder.break_before_next(Discontinuity::TimeJump);
-                }
-            }
-        }
+        self.run.note_placement(placement, lead, self.builder);
         let ticks = placement.ticks();
         let Some(origin) = self.origin(info, ticks, arrival_us) else {
             self.builder.discard(self.track);
@@ -478,7 +512,3 @@ impl TrackSink<'_> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "assembler_tests.rs"]
-mod tests;

@@ -1,10 +1,12 @@
 //! Access units gathered into fragments: cut points, decode times, and the wall time of the run.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::assembler::Now;
 use crate::fragment::{BufferPool, Discontinuity, Fragment, FragmentTimes, Sample, TrackFragment};
+use crate::timeline::ticks_to_us;
 use crate::track::{CodecConfig, Track};
 
 /// A fragment ends at these bounds too, whatever its time stamps say.
@@ -27,7 +29,7 @@ struct PendingUnit {
 
 #[derive(Debug)]
 struct PendingPart {
-    clock_rate: i64,
+    clock_rate: NonZeroU32,
     buffer: Vec<u8>,
     /// End of the last whole unit in `buffer`.
     whole: usize,
@@ -46,7 +48,7 @@ struct PendingPart {
 
 impl PendingPart {
     fn ticks_to_us(&self, ticks: i64) -> i64 {
-        ticks.saturating_mul(1_000_000) / self.clock_rate
+        ticks_to_us(ticks, self.clock_rate)
     }
 
     /// Bytes of the unit in progress.
@@ -90,7 +92,7 @@ impl PendingPart {
             .collect();
         self.decode_ticks = end;
         if let Some(sample) = samples.last() {
-            self.nominal_ticks = i64::from(sample.duration_ticks).min(self.clock_rate);
+            self.nominal_ticks = i64::from(sample.duration_ticks).min(i64::from(self.clock_rate.get()));
         }
         (start, samples)
     }
@@ -134,7 +136,8 @@ pub struct FragmentBuilder {
     next_discontinuity: Option<Discontinuity>,
     /// UTC of media time 0 in microseconds, as slewed so far.
     anchor_us: Option<i64>,
-    /// UTC at the end of the fragment before, microseconds.
+    /// UTC at start and end of the fragment before, microseconds.
+    wall_start_us: i64,
     wall_end_us: i64,
     /// Least (arrival − media time) of the units of this fragment, UTC microseconds.
     least_delay_us: Option<i64>,
@@ -151,7 +154,7 @@ impl FragmentBuilder {
         let parts = tracks
             .iter()
             .map(|track| PendingPart {
-                clock_rate: i64::from(track.clock_rate.max(1)),
+                clock_rate: track.ticks_per_second(),
                 buffer: Vec::new(),
                 whole: 0,
                 units: Vec::new(),
@@ -175,6 +178,7 @@ impl FragmentBuilder {
             discontinuity: None,
             next_discontinuity: Some(Discontinuity::RunStart),
             anchor_us: None,
+            wall_start_us: i64::MIN,
             wall_end_us: i64::MIN,
             least_delay_us: None,
             lost_packets: 0,
@@ -359,7 +363,9 @@ impl FragmentBuilder {
         let duration_us = clock.ticks_to_us(first.start_ticks + first.duration_ticks() as i64) - start_us;
         let random_access = first.track == lead && first.samples.first().is_some_and(|sample| sample.random_access);
         let discontinuity = self.discontinuity.take();
-        let wall_us = self.wall_us(start_us, duration_us, discontinuity);
+        // A picture that comes late, behind sound that went on without it, must not turn wall time back.
+        let wall_us = self.wall_us(start_us, duration_us, discontinuity).max(self.wall_start_us);
+        self.wall_start_us = wall_us;
         self.wall_end_us = wall_us + duration_us;
         self.finished.push_back(Fragment::new(
             self.next_sequence,

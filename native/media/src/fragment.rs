@@ -22,7 +22,7 @@ pub struct TrackFragment {
     /// Index into [`Fragment::tracks`].
     pub track: usize,
     /// Decode time of the first sample, in track ticks since the start of the run (see [`Fragment::start_us`]).
-    /// It equals the end of the track's fragment before, so that decode time never runs back.
+    /// Never before the end of the track's fragment before; later where sound has a gap.
     pub start_ticks: i64,
     pub samples: Vec<Sample>,
     /// Sample bytes back to back; H.264 as NAL units behind 4-byte big-endian lengths.
@@ -126,17 +126,13 @@ impl Drop for Fragment {
 pub struct BufferPool {
     free: Mutex<Vec<Vec<u8>>>,
     limit: usize,
+    limit_bytes: usize,
 }
 
 impl BufferPool {
-    /// Keeps at most `limit` buffers.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new(Vec::with_capacity(limit)), limit })
-    }
-
-    /// An empty buffer, with capacity if one was given back.
-    pub fn take(&self) -> Vec<u8> {
-        self.lock().pop().unwrap_or_default()
+    /// Keeps at most `limit` buffers, of at most `limit_bytes` together.
+    pub fn new(limit: usize, limit_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new(Vec::with_capacity(limit)), limit, limit_bytes })
     }
 
     /// An empty buffer for about `bytes`: tracks differ in size by far, and a small one must not keep a large one's memory.
@@ -157,17 +153,45 @@ impl BufferPool {
     pub fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut free = self.lock();
-        if free.len() < self.limit && buffer.capacity() > 0 {
+        let bytes = capacity(&free).saturating_add(buffer.capacity());
+        if free.len() < self.limit && bytes <= self.limit_bytes && buffer.capacity() > 0 {
             free.push(buffer);
         }
     }
 
     /// Capacity of the buffers that wait for use.
     pub fn bytes(&self) -> usize {
-        self.lock().iter().map(Vec::capacity).sum()
+        capacity(&self.lock())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn capacity(buffers: &[Vec<u8>]) -> usize {
+    buffers.iter().map(Vec::capacity).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_no_more_buffers_and_bytes_than_it_may() {
+        let pool = BufferPool::new(2, 100);
+        for bytes in [60, 60, 30, 5, 0] {
+            pool.give(Vec::with_capacity(bytes));
+        }
+        assert_eq!(pool.bytes(), 90);
+    }
+
+    #[test]
+    fn a_small_buffer_is_not_taken_from_a_large_one() {
+        let pool = BufferPool::new(2, 10_000);
+        pool.give(Vec::with_capacity(4000));
+        assert_eq!(pool.take_for(10).capacity(), 10);
+        assert_eq!(pool.take_for(1000).capacity(), 4000);
+        assert_eq!(pool.bytes(), 0);
     }
 }

@@ -4,6 +4,10 @@ use std::num::NonZeroU32;
 
 /// A step that differs from the time that passed by more than this is not believed, microseconds.
 const TOLERANCE_US: i64 = 5_000_000;
+/// Of the time between two units at most so much counts as running, where media may be slower than arrival; the rest is a stall.
+const RUNNING_US: i64 = 1_000_000;
+/// Media that runs slower than arrival by less than this share makes no backlog.
+const SLOW_SHARE: i64 = 4;
 /// So many units in a row that agree with each other make a new time base.
 const AGREEING_UNITS: u32 = 3;
 
@@ -27,8 +31,8 @@ impl Placement {
 
 /// Unwraps 32-bit timestamps (RFC 3550 section 5.1) and joins what does not fit.
 ///
-/// Units may step back as far as pictures are reordered; a step is judged against the time that passed between arrivals,
-/// except that a backlog may arrive at once.
+/// Units may step back as far as pictures are reordered. A step forward is judged against the time that passed between arrivals,
+/// and against what a stall has left behind: a backlog arrives at once, and the camera may have dropped a part of it.
 #[derive(Debug)]
 pub struct Timeline {
     clock_rate: NonZeroU32,
@@ -36,6 +40,8 @@ pub struct Timeline {
     /// Added to the unwrapped timestamp.
     offset: i64,
     nominal_ticks: i64,
+    /// By how much media is behind arrival since the newest stall, microseconds.
+    backlog_us: i64,
     /// The newest unit that did not fit, and how many before it agreed.
     stray: Option<(Last, u32)>,
 }
@@ -50,7 +56,7 @@ struct Last {
 
 impl Timeline {
     pub fn new(clock_rate: NonZeroU32) -> Self {
-        Self { clock_rate, last: None, offset: 0, nominal_ticks: i64::from(clock_rate.get()) / 25, stray: None }
+        Self { clock_rate, last: None, offset: 0, nominal_ticks: i64::from(clock_rate.get()) / 25, backlog_us: 0, stray: None }
     }
 
     /// Places a unit and advances the clock to it. The first one lies at its own timestamp.
@@ -61,7 +67,10 @@ impl Timeline {
             return Placement::Continuous(unwrapped);
         };
         let unwrapped = unwrap_after(last, timestamp);
-        if self.believable(last, unwrapped, arrival_us) {
+        let (step_us, passed_us) = self.step(last, unwrapped, arrival_us);
+        if believable(step_us, passed_us + self.backlog_us) {
+            let running_us = passed_us.min(RUNNING_US);
+            self.backlog_us = (self.backlog_us + passed_us - step_us - running_us / SLOW_SHARE).max(0);
             let placed = unwrapped + self.offset;
             let step = placed - last.placed;
             if step > 0 && step < i64::from(self.clock_rate.get()) {
@@ -74,14 +83,14 @@ impl Timeline {
         let placed = last.placed + self.nominal_ticks;
         let here = Last { timestamp, unwrapped, placed, arrival_us };
         let agreeing = match self.stray {
-            Some((before, count)) if self.believable(before, unwrap_after(before, timestamp), arrival_us) => count + 1,
-            _ => 1,
+            Some((before, count)) => {
+                let (step_us, passed_us) = self.step(before, unwrap_after(before, timestamp), arrival_us);
+                if believable(step_us, passed_us) { count + 1 } else { 1 }
+            }
+            None => 1,
         };
         if agreeing >= AGREEING_UNITS {
-            self.offset = placed - unwrapped;
-            self.stray = None;
-            self.last = Some(here);
-            return Placement::Jump(placed);
+            return self.join(here);
         }
         self.stray = Some((here, agreeing));
         // The clock goes on without the stray timestamp, so that a good one fits again.
@@ -97,19 +106,43 @@ impl Timeline {
     /// Another source took over (RFC 3550 section 8.2): its clock is joined one nominal step behind.
     pub fn restart(&mut self, timestamp: u32, arrival_us: i64) -> Placement {
         let Some(last) = self.last else { return self.place(timestamp, arrival_us) };
-        let unwrapped = i64::from(timestamp);
-        let placed = last.placed + self.nominal_ticks;
-        self.offset = placed - unwrapped;
-        self.stray = None;
-        self.last = Some(Last { timestamp, unwrapped, placed, arrival_us });
-        Placement::Jump(placed)
+        self.join(Last { timestamp, unwrapped: i64::from(timestamp), placed: last.placed + self.nominal_ticks, arrival_us })
     }
 
-    fn believable(&self, from: Last, unwrapped: i64, arrival_us: i64) -> bool {
-        let step_us = (unwrapped - from.unwrapped) * 1_000_000 / i64::from(self.clock_rate.get());
-        let passed_us = (arrival_us - from.arrival_us).max(0);
-        step_us <= passed_us + TOLERANCE_US && step_us >= -TOLERANCE_US
+    /// Makes the time base the one in which this unit is where it was placed.
+    fn join(&mut self, here: Last) -> Placement {
+        self.offset = here.placed - here.unwrapped;
+        self.backlog_us = 0;
+        self.stray = None;
+        self.last = Some(here);
+        Placement::Jump(here.placed)
     }
+
+    /// Microseconds by which timestamps and arrivals differ.
+    fn step(&self, from: Last, unwrapped: i64, arrival_us: i64) -> (i64, i64) {
+        let step_us = ticks_to_us(unwrapped - from.unwrapped, self.clock_rate);
+        (step_us, (arrival_us - from.arrival_us).max(0))
+    }
+}
+
+fn believable(step_us: i64, possible_us: i64) -> bool {
+    step_us <= possible_us + TOLERANCE_US && step_us >= -TOLERANCE_US
+}
+
+/// Rounded down; exact and without overflow also where the product would not fit.
+pub fn ticks_to_us(ticks: i64, rate: NonZeroU32) -> i64 {
+    scale(ticks, 1_000_000, i64::from(rate.get()))
+}
+
+/// The other way.
+pub fn us_to_ticks(us: i64, rate: NonZeroU32) -> i64 {
+    scale(us, i64::from(rate.get()), 1_000_000)
+}
+
+/// `value * factor / divisor`; factor and divisor fit into 32 bits and are not 0.
+fn scale(value: i64, factor: i64, divisor: i64) -> i64 {
+    let (whole, rest) = (value.div_euclid(divisor), value.rem_euclid(divisor));
+    whole.saturating_mul(factor).saturating_add(rest * factor / divisor)
 }
 
 /// A step of less than half the range is forward, anything else backward.
@@ -195,6 +228,38 @@ mod tests {
         // Twenty seconds of silence, then what was held back arrives at once.
         assert_eq!(line.place(20 * RATE + 3600, 40_000_000), Continuous(20 * i64::from(RATE) + 3600));
         assert_eq!(line.place(20 * RATE + 7200, 40_000_000), Continuous(20 * i64::from(RATE) + 7200));
+    }
+
+    #[test]
+    fn what_a_stall_held_back_may_have_holes() {
+        let mut line = timeline();
+        frame(&mut line, 0, 0);
+        // Twenty seconds of silence. The camera kept two, dropped seventeen, and goes on; all that arrives at once.
+        for shown in (1..50).chain(475..500) {
+            assert_eq!(frame(&mut line, 500, shown), Continuous(shown * FRAME));
+        }
+        // The backlog is used up: the same step again is a jump.
+        assert!(matches!(frame(&mut line, 501, 925), Outlier(_)));
+    }
+
+    #[test]
+    fn a_clock_that_is_slow_makes_no_backlog() {
+        let mut line = timeline();
+        for n in 0..100_000 {
+            // 25 frames a second by their stamps, 21 by the clock.
+            assert_eq!(line.place((n * FRAME) as u32, n * 47_619), Continuous(n * FRAME));
+        }
+        assert!(matches!(line.place((100_000 * FRAME + 6 * i64::from(RATE)) as u32, 100_000 * 47_619), Outlier(_)));
+    }
+
+    #[test]
+    fn scales_without_overflow() {
+        let rate = NonZeroU32::new(RATE).unwrap();
+        assert_eq!(us_to_ticks(10 * 365 * 86_400_000_000, rate), 10 * 365 * 86_400 * 90_000, "ten years of uptime");
+        let far_us = i64::MAX / 100_000;
+        assert!((0..12).contains(&(far_us - ticks_to_us(us_to_ticks(far_us, rate), rate))));
+        assert_eq!((ticks_to_us(-1, rate), us_to_ticks(-1, rate)), (-12, -1));
+        assert_eq!(us_to_ticks(i64::MAX, NonZeroU32::MAX), i64::MAX);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a track is: codec, clock, and the configuration a decoder needs before the first sample.
 
+use std::num::NonZeroU32;
+
 /// Codecs the recorder can store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -50,4 +52,11 @@ pub struct Track {
     /// Audio channels; 0 for video.
     pub channels: u8,
     pub config: CodecConfig,
+}
+
+impl Track {
+    /// The clock rate; 1 for one of 0, which nothing can be timed by.
+    pub fn ticks_per_second(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.clock_rate).unwrap_or(NonZeroU32::MIN)
+    }
 }
