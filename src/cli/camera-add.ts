@@ -20,7 +20,7 @@ export const cameraAdd: CliCommand = {
     { name: "sub", value: "URL", text: "rtsp URL of the sub stream" },
     { name: "channel", value: "N", text: "channel number in file names, 1 to 9999 (default: the next free one)" },
     { name: "transport", value: "auto|tcp", text: "how media travels (default auto)" },
-    { name: "no-record", value: null, text: "connect, but do not record" },
+    { name: "no-record", value: null, text: "only list it: do not connect, do not record" },
   ],
   notes: ["ID is up to 63 lower-case letters, digits and hyphens. URL begins with rtsp://.", CREDENTIAL_NOTE],
   async run(invocation) {

@@ -53,6 +53,8 @@ export function parseBoxConfig(text: string, configPath: string): BoxConfig {
   const parsed = boxSchema(dirname(absolute)).safeParse(document);
   if (!parsed.success) throw invalid(absolute, problemsOf(parsed.error, document), parsed.error);
   const { serial, zone, storage, state, api, recording, log } = parsed.data;
+  const shared = storage.roots.indexOf(state.dir);
+  if (shared >= 0) throw invalid(absolute, [{ path: "state.dir", message: `${state.dir} is also storage.roots[${shared}]` }], null);
   return {
     serial,
     zone,
@@ -104,7 +106,7 @@ function boxSchema(baseDir: string) {
     .refine((text) => !text.includes("\0"), "must not contain a zero byte")
     .transform((text) => resolve(baseDir, text));
   return z.strictObject({
-    serial: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, "must be 1 to 64 letters, digits or hyphens"),
+    serial: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/, "must be 1 to 64 letters, digits or hyphens, and not start with a hyphen"),
     zone: z
       .string()
       .refine(isZone, "must be an IANA time zone such as Asia/Shanghai")

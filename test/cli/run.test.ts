@@ -117,9 +117,12 @@ describe("without a service", () => {
     });
     const bad = join(directory, "bad.toml");
     await writeFile(bad, 'serial = "_"\nx = 1\n[storage]\nroots = ["a"]\n');
-    const text = [`${bad} has 2 problems`, '  serial: must be 1 to 64 letters, digits or hyphens; got "_"', "  x: unknown key", ""].join(
-      "\n",
-    );
+    const text = [
+      `${bad} has 2 problems`,
+      '  serial: must be 1 to 64 letters, digits or hyphens, and not start with a hyphen; got "_"',
+      "  x: unknown key",
+      "",
+    ].join("\n");
     expect(await cli(["config", "check", "--config", bad])).toEqual({ exit: 1, out: text, err: "" });
     expect(JSON.parse((await cli(["config", "check", "--json", "--config", bad])).out)).toMatchObject({
       valid: false,

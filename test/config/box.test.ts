@@ -86,6 +86,7 @@ describe("bad files", () => {
   });
 
   test("what is required is named when it is missing", () => {
+    expect(problemsOf('serial = "-a"\n[storage]\nroots = ["/m"]\n')["serial"]).toContain("not start with a hyphen");
     expect(problemsOf("")).toEqual({ serial: "is missing; expected string", storage: "is missing; expected object" });
     expect(problemsOf('serial = "a"\n[storage]\nroots = []\n')).toEqual({ "storage.roots": "needs at least one directory" });
   });
@@ -93,6 +94,9 @@ describe("bad files", () => {
   test("a root above another one is refused in either order", () => {
     expect(problemsOf('serial = "a"\n[storage]\nroots = ["/m/a/b", "/m/a"]\n')["storage.roots[1]"]).toContain("overlaps");
     expect(problemsOf('serial = "a"\n[storage]\nroots = ["/m/a", "/m/ab"]\n')).toEqual({});
+    expect(problemsOf('serial = "a"\n[storage]\nroots = ["/m/a", "/m/b"]\n[state]\ndir = "/m/b"\n')["state.dir"]).toContain(
+      "storage.roots[1]",
+    );
     expect(problemsOf('serial = "a"\n[storage]\nroots = ["/", "/m"]\n')["storage.roots[1]"]).toContain("overlaps");
   });
 

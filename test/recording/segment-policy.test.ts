@@ -28,6 +28,11 @@ describe("sizeSegment", () => {
     expect(size.preallocateBytes).toBe(MIB);
   });
 
+  test("a shorter length that was asked for is kept", () => {
+    expect(sizeSegment(1000, 1 * MIB, 4, 2_000_000).maxDurationMs).toBe(1000);
+    expect(sizeSegment(1000, Number.POSITIVE_INFINITY, 1, 500_000).maxDurationMs).toBe(1000);
+  });
+
   test("an unknown rate is assumed, not taken as none", () => {
     expect(sizeSegment(60_000, 100 * MIB, 4, 0).maxDurationMs).toBeLessThan(60_000);
   });
