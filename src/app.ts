@@ -1,6 +1,5 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import packageJson from "../package.json" with { type: "json" };
 import { systemClock } from "./base/clock.ts";
 import { RecorderError, toRecorderError } from "./base/errors.ts";
 import type { Part } from "./base/lifecycle.ts";
@@ -8,6 +7,7 @@ import { createLogger, type Logger, silentLogger } from "./base/log.ts";
 import { notifyServiceManager } from "./base/notify.ts";
 import type { CheckOptions, CommandContext } from "./commands/context.ts";
 import type { BoxConfig } from "./config/types.ts";
+import { VERSION } from "./config/version.ts";
 import { Engine } from "./engine/engine.ts";
 import { engineFiles } from "./engine/files.ts";
 import { loadAddon } from "./engine/loader.ts";
@@ -40,7 +40,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   const log = createLogger(config.log.level);
   const clock = systemClock;
   const startedUtcMs = clock.utcMs();
-  log.info("service.starting", { version: packageJson.version, config: configPath, serial: config.serial });
+  log.info("service.starting", { version: VERSION, config: configPath, serial: config.serial });
 
   const addon = loadAddon();
   const engine = new Engine(addon, { tickMs: TICK_MS }, log);
@@ -55,8 +55,8 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   };
   const running: Part[] = [];
   const start = async (part: Part): Promise<void> => {
-    signal.throwIfAborted();
     running.push(part);
+    signal.throwIfAborted();
     await part.start(signal);
   };
   try {
@@ -81,7 +81,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await start(recorder);
     const context: CommandContext = {
       config,
-      version: packageJson.version,
+      version: VERSION,
       startedUtcMs,
       clock,
       log,
@@ -97,6 +97,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await aborted(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
+    if (error !== signal.reason) log.warn("service.start-interrupted", { error: toRecorderError(error) });
   } finally {
     log.info("service.stopping");
     await notifyServiceManager({ status: "stopping" }, log);

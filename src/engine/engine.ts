@@ -66,7 +66,6 @@ export function diskError(fact: {
 
 /** Turns the addon's orders and batched facts into objects with handlers. Holds no decision. */
 export class Engine {
-  readonly #addon: NativeAddon;
   readonly #native: NativeEngine;
   readonly #log: Logger;
   readonly #connections = new Map<number, ConnectionHandlers>();
@@ -78,17 +77,12 @@ export class Engine {
   readonly #enginePage: Float64Array;
 
   constructor(addon: NativeAddon, options: EngineOptions, log: Logger) {
-    this.#addon = addon;
     this.#log = log;
     this.#streamStats = addon.streamStats();
     this.#engineStats = addon.engineStats();
     this.#streamPage = new Float64Array(this.#streamStats.length);
     this.#enginePage = new Float64Array(this.#engineStats.length);
     this.#native = native(() => new addon.Engine(options));
-  }
-
-  get version(): string {
-    return this.#addon.version;
   }
 
   start(): void {
@@ -106,10 +100,6 @@ export class Engine {
 
   openRoot(path: string, options: RootOptions): number {
     return native(() => this.#native.openRoot(path, options));
-  }
-
-  closeRoot(root: number): Promise<void> {
-    return nativeAsync(() => this.#native.closeRoot(root));
   }
 
   openStream(options: StreamOptions, handlers: StreamHandlers): EngineStream {

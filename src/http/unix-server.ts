@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import { RecorderError } from "../base/errors.ts";
+import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { HttpApplication } from "./application.ts";
@@ -33,11 +33,22 @@ export class UnixServer implements Part {
     this.#log = log;
   }
 
-  /** Takes the place of a socket whose process is gone; rejects with CONFLICT if a live one or another kind of file is there. */
+  /** Takes the place of a socket whose process is gone; rejects with CONFLICT if a live one or another kind of file is there, or nothing can be. */
   async start(signal: AbortSignal): Promise<void> {
-    await mkdir(dirname(this.#socket), { recursive: true, mode: 0o750 });
-    await clearStaleSocket(this.#socket);
-    signal.throwIfAborted();
+    try {
+      await mkdir(dirname(this.#socket), { recursive: true, mode: 0o750 });
+      await clearStaleSocket(this.#socket);
+      signal.throwIfAborted();
+      await this.#listen();
+    } catch (error) {
+      if (signal.aborted || error instanceof RecorderError) throw error;
+      const { message } = toRecorderError(error);
+      throw new RecorderError("CONFLICT", `cannot listen at ${this.#socket}: ${message}`, { socket: this.#socket }, { cause: error });
+    }
+    this.#log.info("http.listening", { socket: this.#socket });
+  }
+
+  async #listen(): Promise<void> {
     // Restrictive from the first moment on, not only after the chmod. Nothing runs between the two calls of umask.
     const umask = process.umask(0o777 & ~SOCKET_MODE);
     try {
@@ -51,7 +62,6 @@ export class UnixServer implements Part {
       process.umask(umask);
     }
     await chmod(this.#socket, SOCKET_MODE);
-    this.#log.info("http.listening", { socket: this.#socket });
   }
 
   async stop(): Promise<void> {

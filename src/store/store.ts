@@ -61,14 +61,14 @@ const MAX_LEASED_BYTES = 1024 * 1024 * 1024;
 
 /**
  * Locks the folders and opens the databases (Start 1 and 2); `start` recovers. Without `start` only `check` and reading make sense.
- * @throws RecorderError ROOT_LOCKED while another process works on the state directory or a root.
+ * @throws RecorderError ROOT_LOCKED while another process works on the state directory or a root, ROOT_UNAVAILABLE for one that cannot be made or written.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const locks: FolderLock[] = [];
   const databases: Database[] = [];
   try {
-    await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-    for (const { path } of options.roots) await mkdir(path, { recursive: true });
+    await makeFolder(options.stateDir, 0o700);
+    for (const { path } of options.roots) await makeFolder(path, 0o777);
     for (const folder of [options.stateDir, ...options.roots.map(({ path }) => path)]) locks.push(await lockFolder(folder));
     const state = await openDatabase(join(options.stateDir, "state.db"), "FULL");
     databases.push(state);
@@ -292,6 +292,20 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   /** Compares files and catalog; changes nothing. While recording, open segments are left alone. */
   check(options: CheckOptions): Promise<CheckReport> {
     return checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
+  }
+}
+
+/** `mode` is what the umask leaves of it. */
+async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    throw new RecorderError(
+      "ROOT_UNAVAILABLE",
+      `the directory ${path} cannot be made: ${toRecorderError(error).message}`,
+      { path },
+      { cause: error },
+    );
   }
 }
 

@@ -56,6 +56,15 @@ describe("the socket", () => {
     await api.stop();
   });
 
+  test("that cannot be made is named", async () => {
+    const path = join(directory, "file", "easyrms.sock");
+    await writeFile(join(directory, "file"), "");
+    await expect(createHttpApi(service.context(path)).start(never)).rejects.toMatchObject({
+      code: "CONFLICT",
+      message: expect.stringContaining(path),
+    });
+  });
+
   test("of a live service is not taken over", async () => {
     await expect(createHttpApi(service.context(socket)).start(never)).rejects.toMatchObject({
       code: "CONFLICT",

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { silentLogger } from "../../src/base/log.ts";
-import { openStore, type Store } from "../../src/store/store.ts";
+import { openStore, type Store, type StoreOptions } from "../../src/store/store.ts";
 import type { SegmentId, StreamPlace } from "../../src/store/types.ts";
 import { SimulatedClock } from "../fakes/clock.ts";
 import { FakeFileSteps } from "../fakes/file-steps.ts";
@@ -39,7 +39,7 @@ export class TestBox {
     return this.#store;
   }
 
-  open(): Promise<Store> {
+  open(changes: Partial<StoreOptions> = {}): Promise<Store> {
     return openStore({
       stateDir: join(this.folder, "state"),
       roots: [{ path: this.root, limitBytes: this.limitBytes, reserveBytes: 0 }],
@@ -48,6 +48,7 @@ export class TestBox {
       clock: this.clock,
       log: silentLogger,
       files: this.files,
+      ...changes,
     });
   }
 

@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { DesiredCamera } from "../../src/config/types.ts";
@@ -77,4 +77,10 @@ it("is closed to others, WAL and shared memory included", async () => {
 it("a second store on the same folders is refused", async () => {
   await expect(box.open()).rejects.toMatchObject({ code: "ROOT_LOCKED" });
   expect((await box.store.read()).document.revision).toBe(0);
+});
+
+it("a folder that cannot be made is named", async () => {
+  const path = join(box.folder, "file", "state");
+  await writeFile(join(box.folder, "file"), "");
+  await expect(box.open({ stateDir: path })).rejects.toMatchObject({ code: "ROOT_UNAVAILABLE", message: expect.stringContaining(path) });
 });
