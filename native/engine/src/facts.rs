@@ -217,6 +217,11 @@ impl FactQueue {
         (!facts.is_empty()).then_some(facts)
     }
 
+    pub fn is_empty(&self) -> bool {
+        let waiting = self.lock();
+        waiting.facts.is_empty() && waiting.lost == 0
+    }
+
     /// Announces that nobody will look for facts before a wake-up; false if some wait already.
     pub fn may_sleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);

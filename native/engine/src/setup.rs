@@ -33,6 +33,9 @@ pub fn play_tracks(orders: &[TrackOrder]) -> Result<Vec<PlayTrack>, EngineError>
     if let Some(channel) = channels.windows(2).find_map(|pair| if let [a, b] = pair { (a == b).then_some(a) } else { None }) {
         return Err(EngineError::Input(format!("interleaved channel {channel} is given twice")));
     }
+    if tracks.iter().filter(|track| track.setup.track.codec.is_video()).count() > 1 {
+        return Err(EngineError::Input("more than one video track, a segment holds one".to_owned()));
+    }
     // Fragments and files have video first, whatever the order in SDP.
     tracks.sort_by_key(|track| !track.setup.track.codec.is_video());
     Ok(tracks)
@@ -141,6 +144,9 @@ mod tests {
     fn what_cannot_be_is_refused_by_name() {
         assert!(play_tracks(&[]).is_err());
         assert!(play_tracks(&[order("h264", &[]), order("pcma", &[])]).unwrap_err().to_string().contains("channel 0 is given twice"));
+        let mut second = order("h264", &[]);
+        (second.rtp_channel, second.rtcp_channel) = (2, 3);
+        assert!(play_tracks(&[order("h264", &[]), second]).unwrap_err().to_string().contains("one video track"));
         assert!(play_tracks(&[order("h265", &[])]).unwrap_err().to_string().contains("h265"));
         let mut wide = order("h264", &[]);
         wide.rtp_channel = 256;

@@ -12,15 +12,16 @@ use easyrms_engine::files;
 use support::camera::{Act, Camera, GOP};
 use support::{Bench, RUN, options, pictures};
 
-/// A small file system of its own; `None` where this user may not mount one.
+/// A small file system of its own. Needs root: without it these tests fail rather than pass unseen.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn new(bytes: usize) -> Option<Self> {
+    fn new(bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let size = format!("size={bytes}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(directory))
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()).output().unwrap();
+        assert!(mounted.status.success(), "a tmpfs must be mounted: {}", String::from_utf8_lossy(&mounted.stderr));
+        Self(directory)
     }
 }
 
@@ -54,9 +55,7 @@ fn a_path_that_cannot_be_opened_fails_and_the_next_ticket_takes_it_all() {
 
 #[test]
 fn a_full_disk_loses_nothing_once_there_is_room_again() {
-    let Some(disk) = SmallDisk::new(256 << 10) else {
-        return;
-    };
+    let disk = SmallDisk::new(256 << 10);
     std::fs::create_dir(disk.0.path().join("root")).unwrap();
     let camera = Camera::start(vec![vec![Act::Frames(12 * GOP), Act::Hold]]);
     let directory = tempfile::tempdir_in(disk.0.path()).unwrap();
@@ -150,23 +149,70 @@ fn closing_a_root_ends_its_segments() {
     bench.stop();
 }
 
-/// Runs a test of this file under strace with system calls made to fail; false where there is no strace.
-fn under_strace(injection: &str, test: &str) -> bool {
+/// Runs a test of this file under strace (which must be installed) with a system call made to fail.
+fn under_strace(call: &str, injection: &str, test: &str) {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", injection]);
+    let trace = [format!("trace={call}"), format!("inject={call}:{injection}")];
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &trace[0], "-e", &trace[1]]);
     strace.arg(std::env::current_exe().unwrap()).args([test, "--exact", "--ignored", "--nocapture"]);
-    match strace.output() {
-        Err(_) => false,
-        Ok(output) => {
-            assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            true
-        }
-    }
+    let output = strace.output().unwrap_or_else(|error| panic!("strace: {error}"));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
 fn after_a_failed_sync_a_new_file_takes_what_was_not_durable() {
-    under_strace("inject=fdatasync:error=EIO:when=3", "second_half_of_the_failed_sync");
+    under_strace("fdatasync", "error=EIO:when=3", "second_half_of_the_failed_sync");
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_seal_costs_the_seal_only() {
+    under_strace("pwritev", "error=ENOSPC:when=3", "second_half_of_the_failed_seal");
+}
+
+#[test]
+#[ignore = "fails without the injection: run by a_disk_that_is_full_at_the_seal_costs_the_seal_only"]
+fn second_half_of_the_failed_seal() {
+    let camera = Camera::start(vec![vec![Act::Frames(GOP), Act::Hold]]);
+    // No sync comes before the seal.
+    let bench = Bench::synced(options(), tempfile::tempdir().unwrap(), 60_000);
+    bench.ticket(0, 60_000);
+    let connection = bench.play(camera.port);
+    while bench.stat("packets") < f64::from(GOP) + 2.0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bench.engine.disconnect(connection, None).unwrap();
+    bench.wait_kind("segmentEnded");
+    bench.engine.finish_segment(bench.root, RUN, 0, bench.path("final.mp4")).unwrap();
+    let failed = bench.wait_kind("segmentFailed");
+    assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("seal"), Some(i64::from(libc::ENOSPC))));
+    assert_eq!(bench.pending("durable").last().unwrap()["fragments"], 2, "a disk without room for a seal can sync all the same");
+    bench.stop();
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_fails_behind_the_rename() {
+    // Two for the new directories, one for the new entry, one for the rename.
+    under_strace("fsync", "error=EIO:when=4", "second_half_of_the_failed_directory");
+}
+
+#[test]
+#[ignore = "fails without the injection: run by a_directory_that_cannot_be_synced_fails_behind_the_rename"]
+fn second_half_of_the_failed_directory() {
+    let camera = Camera::start(vec![vec![Act::Frames(GOP), Act::Hold]]);
+    let bench = Bench::new();
+    bench.ticket(0, 60_000);
+    let connection = bench.play(camera.port);
+    bench.wait_kind("durable");
+    bench.engine.disconnect(connection, None).unwrap();
+    bench.wait_kind("segmentEnded");
+    let last = bench.path("camera/20260101/final.mp4");
+    bench.engine.finish_segment(bench.root, RUN, 0, last.clone()).unwrap();
+    let failed = bench.wait_kind("segmentFailed");
+    assert_eq!(failed["step"], "sync-directory");
+    assert_eq!(failed["path"], last.to_str().unwrap(), "where the file is now");
+    whole(&last);
+    bench.stop();
 }
 
 #[test]

@@ -89,3 +89,16 @@ fn an_engine_that_nobody_stops_ends_with_its_owner() {
     drop(engine);
     assert!(batches.recv_timeout(std::time::Duration::from_secs(5)).is_err(), "the callback is dropped with the thread");
 }
+
+#[test]
+fn the_last_facts_wait_for_a_callback_that_is_busy() {
+    let (sender, batches) = std::sync::mpsc::channel();
+    let free_at = std::time::Instant::now() + std::time::Duration::from_millis(500);
+    let engine = Engine::new(20).unwrap();
+    engine.start(Box::new(move |batch| std::time::Instant::now() >= free_at && sender.send(batch).is_ok())).unwrap();
+    let stream = engine.open_stream(options()).unwrap();
+    engine.close_stream(stream).unwrap();
+    engine.connect(stream, "127.0.0.1", 1, 1).unwrap();
+    engine.stop().join();
+    assert!(batches.iter().any(|batch| batch.contains("disconnected")));
+}

@@ -36,6 +36,26 @@ fn the_peers_way_to_end_is_told() {
 }
 
 #[test]
+fn an_answer_with_the_end_right_behind_it_is_an_answer_and_an_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = std::thread::spawn(move || {
+        for _ in 0..20 {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.write_all(b"RTSP/1.0 400 Bad Request\r\n\r\n").unwrap();
+        }
+    });
+    let bench = Bench::new();
+    for _ in 0..20 {
+        let connection = bench.engine.connect(bench.stream, "127.0.0.1", port, 1000).unwrap();
+        bench.wait(|fact| fact["kind"] == "message" && fact["connection"] == connection);
+        assert_eq!(bench.wait_kind("disconnected")["cause"], "closed-by-peer");
+    }
+    peer.join().unwrap();
+    bench.stop();
+}
+
+#[test]
 fn nobody_there() {
     let bench = Bench::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

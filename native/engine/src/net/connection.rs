@@ -177,7 +177,9 @@ impl Connection {
             let consumed = self.parse(bytes, sink, &mut messages)?;
             self.remainder.clear();
             self.remainder.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
-            if received < RECEIVE_BYTES {
+            // At a tick a short read saves the call that would find nothing; what came meanwhile is for the next tick. While epoll
+            // is waited for, the peer's end has to be found now: it may have come with these bytes, and nothing wakes for it again.
+            if self.ticked && received < RECEIVE_BYTES {
                 self.more = false;
                 break;
             }

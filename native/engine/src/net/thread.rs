@@ -28,6 +28,9 @@ pub const WAKER: Token = Token(usize::MAX);
 /// Events taken at one wake-up; more stay with epoll.
 const EVENTS: usize = 256;
 
+/// How long the last facts wait for a callback that is busy.
+const LAST_FACTS: Duration = Duration::from_secs(5);
+
 /// Takes a batch of facts to JavaScript without waiting. False: it is not taken now.
 pub type Callback = Box<dyn Fn(String) -> bool + Send>;
 
@@ -404,8 +407,9 @@ impl Net {
         });
         self.hub.stats.set(EngineSlot::FactsLost, self.hub.facts.lost_total());
         let Some(batch) = batch else { return };
-        self.hub.stats.add(EngineSlot::Callbacks, 1);
-        if !(self.callback)(batch.clone()) {
+        if (self.callback)(batch.clone()) {
+            self.hub.stats.add(EngineSlot::Callbacks, 1);
+        } else {
             self.refused = Some(batch);
         }
     }
@@ -429,8 +433,14 @@ impl Net {
             writer.inbox.send(WriterOrder::Shutdown);
             let _ = writer.thread.join();
         }
+        let deadline = Instant::now() + LAST_FACTS;
         self.hand_up();
-        self.hand_up();
+        while (self.refused.is_some() || !self.hub.facts.is_empty()) && Instant::now() < deadline {
+            if self.refused.is_some() {
+                std::thread::sleep(self.tick);
+            }
+            self.hand_up();
+        }
     }
 }
 

@@ -114,6 +114,9 @@ impl SegmentFile {
             let missing = end - self.allocated_bytes + self.reserve_bytes;
             if steps::reserve(&self.file, self.allocated_bytes, missing) {
                 self.allocated_bytes += missing;
+            } else {
+                // Not asked again with every fragment: a file system that cannot never can, and a full one shows it at the write.
+                self.reserve_bytes = 0;
             }
         }
     }
@@ -196,7 +199,8 @@ impl SegmentFile {
         let directory = steps::directory_of(final_path).step("rename")?;
         steps::create_directories(directory).step("rename")?;
         steps::rename_new(&self.path, final_path).step("rename")?;
-        steps::sync_directories(&self.path, final_path).step("sync-directory")?;
+        let before = std::mem::replace(&mut self.path, final_path.to_owned());
+        steps::sync_directories(&before, final_path).step("sync-directory")?;
         self.stream.set_chain(ChainLink { run: self.key.run, sequence: self.key.sequence, blake3: summary.blake3 });
         Ok(summary)
     }

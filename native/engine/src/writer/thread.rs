@@ -179,14 +179,15 @@ impl Writer {
         self.options.facts.push(failed(key, 0, self.options.root, final_path, &error));
     }
 
-    /// Gives a segment up. What was appended is made durable if only the write failed; the rest waits to be reclaimed.
+    /// Gives a segment up. What was appended before a write failed, or before no seal could be written, is made durable all the same:
+    /// no sync has failed. The rest waits to be reclaimed.
     fn fail(&mut self, key: SegmentKey, error: &StepError, item: Option<Item>) {
         let Some(Segment::Growing(mut file)) = self.segments.remove(&key) else { return };
-        if error.step == "append" && file.is_dirty() && file.sync(&self.options.stats).is_ok() {
-            self.options.facts.push(file.durable());
-        }
         // Best effort, like the sync: recovery trims as well.
         let _ = file.trim();
+        if matches!(error.step, "append" | "seal") && file.is_dirty() && file.sync(&self.options.stats).is_ok() {
+            self.options.facts.push(file.durable());
+        }
         let stream = Arc::clone(&file.stream);
         self.give_up(key, &stream, &file.path, error, std::mem::take(&mut file.undurable), item);
     }

@@ -40,10 +40,15 @@ impl Bench {
     }
 
     pub fn on(options: StreamOptions, directory: tempfile::TempDir) -> Self {
+        Self::synced(options, directory, 50)
+    }
+
+    /// With a group sync so long after a fragment.
+    pub fn synced(options: StreamOptions, directory: tempfile::TempDir, sync_ms: u32) -> Self {
         let engine = Engine::new(20).unwrap();
         let (sender, batches) = channel();
         engine.start(Box::new(move |batch| sender.send(batch).is_ok())).unwrap();
-        let root = engine.open_root(directory.path(), 50).unwrap();
+        let root = engine.open_root(directory.path(), sync_ms).unwrap();
         let stream = engine.open_stream(options).unwrap();
         Self { engine, root, stream, directory, batches, facts: Mutex::new(Vec::new()) }
     }
