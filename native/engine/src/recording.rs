@@ -99,7 +99,7 @@ impl Recording {
         self.reclaiming.is_none() && goes_on && !self.queue.is_empty()
     }
 
-    /// Payload bytes waiting here, not counting those with the writer.
+    /// Memory that waits here, not counting what is with the writer.
     pub fn waiting_bytes(&self) -> u64 {
         self.waiting_bytes
     }
@@ -130,7 +130,7 @@ impl Recording {
         // The newest whole GOPs that find room.
         let mut bytes = 0;
         let fits = items.iter().rev().take_while(|item| {
-            bytes += item.bytes();
+            bytes += item.memory_bytes();
             bytes <= room
         });
         let too_old = items.len() - fits.count();
@@ -152,7 +152,7 @@ impl Recording {
     fn enqueue(&mut self, mut item: Item) {
         self.next_sequence = item.fragment.sequence + 1;
         item.discontinuity = item.discontinuity.or(self.next_discontinuity.take());
-        self.waiting_bytes += item.bytes();
+        self.waiting_bytes += item.memory_bytes();
         self.queue.push_back(Waiting::Fragment(item));
     }
 
@@ -208,12 +208,12 @@ impl Recording {
     /// Fragments of a failed segment that are on no stable storage. They go on in the next segment from their first random access point.
     pub fn reclaimed(&mut self, key: SegmentKey, items: Vec<Item>, out: &mut dyn Outlet) {
         for item in &items {
-            self.shared.remove_in_flight(item.bytes());
+            self.shared.remove_in_flight(item.memory_bytes());
         }
         if self.reclaiming == Some(key) {
             self.reclaiming = None;
             for item in items.into_iter().rev() {
-                self.waiting_bytes += item.bytes();
+                self.waiting_bytes += item.memory_bytes();
                 self.queue.push_front(Waiting::Fragment(item));
             }
         } else {
@@ -301,7 +301,7 @@ impl Recording {
     }
 
     fn append(&mut self, out: &mut dyn Outlet) -> bool {
-        let Some(bytes) = self.front().map(Item::bytes) else { return false };
+        let Some(bytes) = self.front().map(Item::memory_bytes) else { return false };
         if self.writer_is_full(bytes) {
             return false;
         }
@@ -312,7 +312,8 @@ impl Recording {
     }
 
     fn open(&mut self, out: &mut dyn Outlet) -> bool {
-        let Some((bytes, run, random_access)) = self.front().map(|item| (item.bytes(), item.run, item.fragment.random_access)) else {
+        let Some((bytes, run, random_access)) = self.front().map(|item| (item.memory_bytes(), item.run, item.fragment.random_access))
+        else {
             return false;
         };
         if !random_access {
@@ -367,7 +368,7 @@ impl Recording {
     /// Recording stops before this fragment: it was asked for no more. Should recording begin again soon, the ring still has it.
     fn leave_to_ring(&mut self) -> bool {
         if let Some(Waiting::Fragment(item)) = self.queue.pop_front() {
-            self.waiting_bytes -= item.bytes();
+            self.waiting_bytes -= item.memory_bytes();
             self.next_sequence = self.next_sequence.min(item.fragment.sequence);
         }
         true
@@ -380,7 +381,7 @@ impl Recording {
                 break;
             }
             if let Some(Waiting::Fragment(item)) = self.queue.pop_front() {
-                self.waiting_bytes -= item.bytes();
+                self.waiting_bytes -= item.memory_bytes();
                 dropped.push(item);
             }
         }

@@ -18,8 +18,14 @@ pub struct Item {
 }
 
 impl Item {
+    /// Payload.
     pub fn bytes(&self) -> u64 {
         self.fragment.bytes() as u64
+    }
+
+    /// What it holds in memory; limits are of this.
+    pub fn memory_bytes(&self) -> u64 {
+        (size_of::<Self>() + self.fragment.memory_bytes()) as u64
     }
 
     /// UTC of the fragment's end, milliseconds.
@@ -28,47 +34,71 @@ impl Item {
     }
 }
 
-/// Bounded by time and bytes. Trimmed by whole GOPs, so that its first fragment is a random access point whenever it holds one.
+/// Bounded by time and memory. Trimmed by whole GOPs, so that its first fragment is a random access point whenever it holds one.
+/// A push costs no more where there are many fragments.
 #[derive(Debug)]
 pub struct Ring {
     items: VecDeque<Item>,
+    /// Of `items`, each from a random access point up to the next.
+    gops: VecDeque<Gop>,
     bytes: u64,
+    duration_us: i64,
     max_us: i64,
     max_bytes: u64,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct Gop {
+    fragments: usize,
+    duration_us: i64,
+}
+
 impl Ring {
+    /// `max_bytes` of memory; see [`Item::memory_bytes`].
     pub fn new(max_ms: u32, max_bytes: u64) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, max_us: i64::from(max_ms) * 1000, max_bytes }
+        Self { items: VecDeque::new(), gops: VecDeque::new(), bytes: 0, duration_us: 0, max_us: i64::from(max_ms) * 1000, max_bytes }
     }
 
     pub fn push(&mut self, item: Item) {
-        self.bytes += item.bytes();
+        let duration_us = item.fragment.duration_us.max(0);
+        self.bytes += item.memory_bytes();
+        self.duration_us = self.duration_us.saturating_add(duration_us);
+        if item.fragment.random_access || self.gops.is_empty() {
+            self.gops.push_back(Gop::default());
+        }
+        if let Some(newest) = self.gops.back_mut() {
+            newest.fragments += 1;
+            newest.duration_us = newest.duration_us.saturating_add(duration_us);
+        }
         self.items.push_back(item);
-        while let Some(gop) = self.first_gop() {
-            let rest_us: i64 = self.items.iter().skip(gop).map(|item| item.fragment.duration_us).sum();
-            if self.bytes <= self.max_bytes && rest_us < self.max_us {
+        while let Some(oldest) = self.gops.front().copied().filter(|_| self.gops.len() > 1) {
+            if self.bytes <= self.max_bytes && self.duration_us - oldest.duration_us < self.max_us {
                 break;
             }
-            self.drop_front(gop);
+            for _ in 0..oldest.fragments {
+                self.drop_front();
+            }
+            self.gops.pop_front();
         }
         // One GOP over the limit: nothing in it can be decoded from here on anyway, but a tap that follows wants the newest.
         while self.bytes > self.max_bytes && self.items.len() > 1 {
-            self.drop_front(1);
+            self.drop_front();
         }
     }
 
-    /// Fragments before the second random access point; `None` where one GOP or less is all there is.
-    fn first_gop(&self) -> Option<usize> {
-        self.items.iter().skip(1).position(|item| item.fragment.random_access).map(|index| index + 1)
-    }
-
-    fn drop_front(&mut self, count: usize) {
-        for item in self.items.drain(..count.min(self.items.len())) {
-            self.bytes -= item.bytes();
+    /// Takes the oldest fragment away, also from its GOP.
+    fn drop_front(&mut self) {
+        let Some(item) = self.items.pop_front() else { return };
+        let duration_us = item.fragment.duration_us.max(0);
+        self.bytes -= item.memory_bytes();
+        self.duration_us -= duration_us;
+        if let Some(oldest) = self.gops.front_mut() {
+            oldest.fragments -= 1;
+            oldest.duration_us -= duration_us;
         }
     }
 
+    /// Memory the fragments hold.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -103,5 +133,57 @@ impl Ring {
             }
         }
         (fragments, lapped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{item, item_of};
+
+    fn sequences(ring: &Ring) -> Vec<u64> {
+        ring.items.iter().map(|item| item.fragment.sequence).collect()
+    }
+
+    #[test]
+    fn whole_gops_leave_once_the_rest_is_long_enough() {
+        let mut ring = Ring::new(3000, 1 << 20);
+        for sequence in 0..7 {
+            ring.push(item(sequence, 1000));
+        }
+        assert_eq!(sequences(&ring), [4, 5, 6]);
+        ring.push(item(7, 1000));
+        assert_eq!(sequences(&ring), [4, 5, 6, 7], "without 4 and 5 there would be less than 3 s");
+    }
+
+    #[test]
+    fn bytes_count_more_than_time() {
+        let each = item(0, 1000).memory_bytes();
+        let mut ring = Ring::new(60_000, 4 * each);
+        for sequence in 0..7 {
+            ring.push(item(sequence, 1000));
+        }
+        assert_eq!(sequences(&ring), [4, 5, 6]);
+        assert_eq!(ring.bytes(), 3 * each);
+        for sequence in 7..20 {
+            ring.push(item_of(sequence, 1000, false, None));
+        }
+        assert_eq!(sequences(&ring), [16, 17, 18, 19], "one GOP that is larger loses its oldest fragments");
+        for sequence in 20..23 {
+            ring.push(item_of(sequence, 1000, true, None));
+        }
+        assert_eq!(sequences(&ring), [20, 21, 22]);
+    }
+
+    #[test]
+    fn a_flood_of_tiny_fragments_is_bounded_and_cheap() {
+        let mut ring = Ring::new(u32::MAX, 1 << 20);
+        let tiny = item_of(0, 24 * 8 + 1, true, None);
+        let started = std::time::Instant::now();
+        for _ in 0..200_000 {
+            ring.push(tiny.clone());
+        }
+        assert!(ring.fragments() <= 2048, "{} fragments in 1 MiB", ring.fragments());
+        assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
     }
 }

@@ -31,7 +31,7 @@ pub struct StreamShared {
     pub stats: Page<StreamSlot>,
     ring: Mutex<Ring>,
     chain: Mutex<Option<ChainLink>>,
-    /// Payload bytes with a writer that are not durable yet.
+    /// Memory of the fragments with a writer that are not durable yet.
     in_flight_bytes: AtomicU64,
 }
 

@@ -77,6 +77,12 @@ impl Fragment {
         self.parts.iter().map(|p| p.data.len()).sum()
     }
 
+    /// What the fragment holds in memory. A camera can send fragments of a few bytes, or of little in large buffers.
+    pub fn memory_bytes(&self) -> usize {
+        let part = |part: &TrackFragment| size_of::<TrackFragment>() + part.samples.capacity() * size_of::<Sample>() + part.data.capacity();
+        size_of::<Self>() + self.parts.iter().map(part).sum::<usize>()
+    }
+
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         sequence: u64,

@@ -5,6 +5,11 @@ use crate::testing::{RUN, START_UTC_MS, item, item_of, stream, ticket as ticket_
 
 const BYTES: usize = 1000;
 
+/// What a fragment of [`BYTES`] counts for.
+fn memory() -> u64 {
+    item(0, BYTES).memory_bytes()
+}
+
 /// What a writer would have been told, in words.
 #[derive(Default)]
 struct Recorder {
@@ -68,7 +73,7 @@ impl Bench {
     fn settle(&mut self) {
         if !self.stalled {
             for item in self.out.held.drain(..) {
-                self.shared.remove_in_flight(item.bytes());
+                self.shared.remove_in_flight(item.memory_bytes());
             }
         }
     }
@@ -150,7 +155,7 @@ fn a_discontinuity_ends_the_segment_and_waits_for_a_ticket() {
         bench.push(item_of(1, BYTES, true, Some(discontinuity)));
         bench.push(item_of(2, BYTES, false, None));
         assert_eq!(bench.told(), format!("open 0 with 0, end 0 {end}"));
-        assert_eq!(bench.recording.waiting_bytes(), 2 * BYTES as u64);
+        assert_eq!(bench.recording.waiting_bytes(), 2 * memory());
         assert!(!bench.recording.is_blocked(), "a missing ticket comes as an order: nothing to tick for");
         bench.ticket(1);
         assert_eq!(bench.told(), "open 1 with 1, 1 += 2");
@@ -206,7 +211,7 @@ fn stop_withdraws_the_ticket_and_a_new_start_repeats_nothing() {
 
 #[test]
 fn stop_before_a_stalled_writer_still_stores_what_came_before() {
-    let mut bench = Bench::new(8 * BYTES as u64);
+    let mut bench = Bench::new(8 * memory());
     bench.ticket(0);
     bench.stalled = true;
     bench.fragments(0..6);
@@ -238,13 +243,13 @@ fn stop_leaves_to_the_ring_what_no_segment_can_take() {
 
 #[test]
 fn the_queue_drops_whole_gops_oldest_first_and_says_so() {
-    let mut bench = Bench::new(5 * BYTES as u64);
+    let mut bench = Bench::new(5 * memory());
     bench.ticket(0);
     bench.fragments(0..1);
     bench.push(item_of(1, BYTES, true, Some(Discontinuity::ParameterChange)));
     bench.fragments(2..8);
     assert_eq!(bench.out.dropped, [(1, 1000, 2000), (2, 2000, 4000)]);
-    assert_eq!(bench.recording.waiting_bytes(), 4 * BYTES as u64);
+    assert_eq!(bench.recording.waiting_bytes(), 4 * memory());
     bench.told();
     bench.ticket(1);
     bench.recording.pump(&mut bench.out);
@@ -253,7 +258,7 @@ fn the_queue_drops_whole_gops_oldest_first_and_says_so() {
 
 #[test]
 fn a_segment_ends_where_fragments_behind_it_were_dropped() {
-    let mut bench = Bench::new(4 * BYTES as u64);
+    let mut bench = Bench::new(4 * memory());
     bench.ticket(0);
     bench.stalled = true;
     bench.fragments(0..5);
@@ -267,14 +272,14 @@ fn a_segment_ends_where_fragments_behind_it_were_dropped() {
 
 #[test]
 fn one_endless_gop_is_dropped_too_and_resumes_at_a_random_access_point() {
-    let mut bench = Bench::new(2 * BYTES as u64);
+    let mut bench = Bench::new(2 * memory());
     bench.ticket(0);
     bench.stalled = true;
     bench.push(item_of(0, BYTES, true, None));
     for sequence in 1..5 {
         bench.push(item_of(sequence, BYTES, false, None));
     }
-    assert!(bench.recording.waiting_bytes() <= BYTES as u64);
+    assert!(bench.recording.waiting_bytes() <= memory());
     bench.ticket(1);
     bench.stalled = false;
     bench.settle();
@@ -341,7 +346,7 @@ fn a_ticket_for_a_root_that_is_gone_fails_and_loses_nothing() {
     bench.out.roots.clear();
     bench.ticket(0);
     bench.fragments(0..1);
-    assert_eq!((bench.out.failed, bench.recording.waiting_bytes()), (1, BYTES as u64));
+    assert_eq!((bench.out.failed, bench.recording.waiting_bytes()), (1, memory()));
     bench.out.roots.push(1);
     bench.ticket(1);
     assert_eq!(bench.told(), "open 1 with 0");
@@ -371,7 +376,7 @@ fn invariants_hold_over_random_histories() {
             state ^= state << 17;
             state % limit
         };
-        let limit = 6 * BYTES as u64;
+        let limit = 6 * memory();
         let mut bench = Bench::new(limit);
         let (mut sequence, mut next_ticket) = (0, 0);
         for _ in 0..200 {
@@ -395,7 +400,7 @@ fn invariants_hold_over_random_histories() {
             }
             bench.settle();
             let queued = bench.recording.waiting_bytes() + bench.shared.in_flight_bytes();
-            assert!(queued <= limit + BYTES as u64, "seed {seed}: {queued} bytes");
+            assert!(queued <= limit + memory(), "seed {seed}: {queued} bytes");
         }
         let written: Vec<u64> = bench
             .out

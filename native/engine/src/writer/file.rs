@@ -172,8 +172,8 @@ impl SegmentFile {
             steps::directory_of(&self.path).and_then(steps::sync_directory).step("sync-directory")?;
             self.new_entry = false;
         }
-        let bytes: u64 = self.undurable.iter().map(Item::bytes).sum();
-        self.stream.remove_in_flight(bytes);
+        self.stream.remove_in_flight(self.undurable.iter().map(Item::memory_bytes).sum());
+        let bytes = self.undurable.iter().map(Item::bytes).sum();
         self.stream.stats.add(StreamSlot::DurableFragments, self.undurable.len() as u64);
         self.stream.stats.add(StreamSlot::DurableBytes, bytes);
         self.durable_fragments += self.undurable.len() as u64;

@@ -215,7 +215,7 @@ impl Writer {
 
     /// A fragment that no segment can hold.
     fn discard(&self, stream: &StreamShared, item: &Item) {
-        stream.remove_in_flight(item.bytes());
+        stream.remove_in_flight(item.memory_bytes());
         stream.stats.add(StreamSlot::DroppedFragments, 1);
         stream.stats.add(StreamSlot::DroppedBytes, item.bytes());
         self.options.facts.push(Fact::Dropped {
