@@ -161,7 +161,7 @@ export type DisconnectCause =
   | "message-too-large"
   | "send-blocked";
 
-export type SegmentEnd = "cut" | "requested" | "disconnected" | "parameter-change" | "time-jump" | "dropped" | "disk-fault";
+export type SegmentEnd = "cut" | "requested" | "disconnected" | "parameter-change" | "time-jump" | "dropped";
 
 interface SegmentKey {
   readonly stream: number;
