@@ -27,6 +27,11 @@ export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promi
   });
 }
 
+/** Milliseconds to the clock's next multiple of `periodMs`, at least 1: what is periodic waits for it, so that all of it shares a wake-up. */
+export function untilNext(clock: Clock, periodMs: number): number {
+  return periodMs - (clock.monoMs() % periodMs);
+}
+
 export const systemClock: Clock = {
   utcMs: () => Date.now(),
   monoMs: () => Number(process.hrtime.bigint() / 1_000_000n),

@@ -242,7 +242,10 @@ export interface EngineConnection {
 const segmentKey = (run: string, sequence: number): string => `${run}/${sequence}`;
 
 function byName(names: readonly string[], page: Float64Array): Readonly<Record<string, number>> {
-  return Object.fromEntries(names.map((name, index) => [name, page[index] ?? 0]));
+  const numbers: Record<string, number> = {};
+  // Read for every stream every second: a loop costs less than half of `Object.fromEntries` over pairs.
+  for (const [index, name] of names.entries()) numbers[name] = page[index] ?? 0;
+  return numbers;
 }
 
 /** Runs a call into the addon; its errors become `RecorderError`s with the addon's code. */

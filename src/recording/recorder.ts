@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "../base/clock.ts";
+import { type Clock, sleep, untilNext } from "../base/clock.ts";
 import { toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
@@ -207,7 +207,7 @@ export class Recorder implements Part, RecorderPort {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        await sleep(this.#options.clock, periodMs, signal);
+        await sleep(this.#options.clock, untilNext(this.#options.clock, periodMs), signal);
       } catch {
         return;
       }

@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "../base/clock.ts";
+import { type Clock, sleep, untilNext } from "../base/clock.ts";
 import { type RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
@@ -55,7 +55,7 @@ export class Ring implements Part {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        await sleep(clock, PASS_MS, signal);
+        await sleep(clock, untilNext(clock, PASS_MS), signal);
         await this.pass();
       } catch (error) {
         if (!signal.aborted) log.error("ring.pass-failed", { error: toRecorderError(error) });

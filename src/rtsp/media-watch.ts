@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "../base/clock.ts";
+import { type Clock, sleep, untilNext } from "../base/clock.ts";
 import type { RecorderError } from "../base/errors.ts";
 import { ended } from "./ends.ts";
 import type { RtspConnection } from "./types.ts";
@@ -65,7 +65,7 @@ export class MediaWatch {
         throw ended("no-key-frame", `media flows, but no key frame came for ${seconds(droughtMs)} s, so nothing can be recorded`);
       }
       const periodMs = this.#firstMediaMonoMs === null ? START_PERIOD_MS : PERIOD_MS;
-      await sleep(this.#clock, Math.min(periodMs, MEDIA_SILENCE_MS - silentMs), signal);
+      await sleep(this.#clock, Math.min(untilNext(this.#clock, periodMs), MEDIA_SILENCE_MS - silentMs), signal);
     }
   }
 
