@@ -5,10 +5,10 @@ import { FOREIGN_SERVER, type ForeignServer, startForeignServer } from "./foreig
 import { ffmpegDecode, ffprobeComplaints, gstreamerDecode, packetTimes, segmentFiles } from "./segments.ts";
 
 const SOURCES = {
-  plain: ["--audio", "pcma"],
-  "b-frames": ["--b-frames", "2", "--audio", "aac"],
-  slices: ["--slices", "4", "--aggregate", "--audio", "pcmu"],
-  silent: ["--b-frames", "1", "--audio", "none", "--gop", "25"],
+  plain: { bFrames: 0, flags: ["--audio", "pcma"] },
+  "b-frames": { bFrames: 2, flags: ["--audio", "aac"] },
+  slices: { bFrames: 0, flags: ["--slices", "4", "--aggregate", "--audio", "pcmu"] },
+  silent: { bFrames: 1, flags: ["--audio", "none", "--gop", "25"] },
 } as const;
 type SourceName = keyof typeof SOURCES;
 const NAMES = Object.keys(SOURCES) as SourceName[];
@@ -25,7 +25,8 @@ describe.skipIf(!available)("Debian's GStreamer RTSP server", () => {
     try {
       await box.serve();
       for (const name of NAMES) {
-        const server = await startForeignServer([...SOURCES[name], "--size", "640x360", "--bitrate", "500"]);
+        const { bFrames, flags } = SOURCES[name];
+        const server = await startForeignServer([...flags, "--b-frames", `${bFrames}`, "--size", "640x360", "--bitrate", "500"]);
         servers.set(name, server);
         await box.add(name, server.url);
       }
@@ -43,7 +44,7 @@ describe.skipIf(!available)("Debian's GStreamer RTSP server", () => {
         expect(numbers.get(name)).toMatchObject({ lostPackets: 0, malformedPackets: 0, timeJumps: 0, droppedFragments: 0 });
         const own = paths.filter((path) => path.includes(`/TEST0001_${at + 1}/`));
         expect(own).toHaveLength(3);
-        for (const path of own) await examine(path, name);
+        for (const path of own) await examine(path, name, path === own.at(-1));
       }
       expect(await box.run("check", "--deep")).toMatchObject({ code: 0 });
     } finally {
@@ -53,15 +54,18 @@ describe.skipIf(!available)("Debian's GStreamer RTSP server", () => {
   });
 });
 
-async function examine(path: string, name: SourceName): Promise<void> {
+async function examine(path: string, name: SourceName, last: boolean): Promise<void> {
+  const { bFrames } = SOURCES[name];
   const video = await packetTimes(path, "v:0");
   const shown = video.map(({ ptsMs }) => ptsMs).sort((a, b) => a - b);
   const steps = shown.slice(1).map((ptsMs, at) => ptsMs - (shown[at] ?? 0));
-  const odd = steps.filter((stepMs) => Math.abs(stepMs - FRAME_MS) > FRAME_TOLERANCE_MS);
+  // A picture comes before the B pictures that are shown before it: where the stream is cut off, these are still on their way.
+  const steady = last ? steps.slice(0, steps.length - bFrames) : steps;
+  const odd = steady.filter((stepMs) => Math.abs(stepMs - FRAME_MS) > FRAME_TOLERANCE_MS);
   expect({ name, path, odd }).toEqual({ name, path, odd: [] });
   const decoding = video.map(({ dtsMs }) => dtsMs);
   expect(decoding.every((dtsMs, at) => at === 0 || dtsMs > (decoding[at - 1] ?? 0))).toBe(true);
-  expect(video.some(({ ptsMs, dtsMs }) => ptsMs !== dtsMs)).toBe(SOURCES[name][0] === "--b-frames");
+  expect(video.some(({ ptsMs, dtsMs }) => ptsMs !== dtsMs)).toBe(bFrames > 0);
   expect({ path, said: await ffprobeComplaints(path) }).toEqual({ path, said: "" });
   expect({ path, ...(await ffmpegDecode(path)) }).toEqual({ path, complaints: "", frames: video.length });
   expect({ path, ...(await gstreamerDecode(path)) }).toEqual({ path, complaints: "", frames: video.length });
