@@ -9,7 +9,7 @@ export interface ForeignServer {
 }
 
 /** Debian's GStreamer RTSP server; `--help` fails where its packages are missing. */
-export const FOREIGN_SERVER = join(import.meta.dirname, "..", "fakes", "foreign", "gst-rtsp-server.py");
+const FOREIGN_SERVER = join(import.meta.dirname, "..", "fakes", "foreign", "gst-rtsp-server.py");
 
 /** Starts the foreign source with the flags of its script; resolves when it accepts connections. */
 export async function startForeignServer(flags: readonly string[]): Promise<ForeignServer> {
