@@ -8,7 +8,7 @@ export class FakeSegmentStore implements SegmentStore {
 
   planSegment: SegmentStore["planSegment"] = (place, id) => ({
     root: 0,
-    path: `/root/${place.name}/20260601/${id.run}-${id.sequence}.mp4.open`,
+    path: `/media/${place.name}/20260601/${id.run}-${id.sequence}.mp4.open`,
     midnightsUtcMs: [1, 2],
   });
   beginRun: SegmentStore["beginRun"] = (run) => this.#note("beginRun", run.run);
