@@ -169,7 +169,13 @@ function framesOf(annexB: Uint8Array): Pick<Recording, "frames" | "unstampedPict
       slices = [];
     } else if (type >= 1 && type <= 5) {
       // The top bit of the first payload byte is set where first_mb_in_slice is 0 (ITU-T H.264 7.3.3): a picture begins.
-      if (((nal[1] ?? 0) & 0x80) !== 0 && (stamp === null || slices.length > 0)) unstampedPictures++;
+      if (((nal[1] ?? 0) & 0x80) !== 0 && (stamp === null || slices.length > 0)) {
+        // It lost its stamp on the way; the picture before ends here all the same.
+        unstampedPictures++;
+        close();
+        stamp = null;
+        slices = [];
+      }
       slices.push(nal);
     }
   }
