@@ -13,13 +13,15 @@ export interface Sent {
   readonly packets: number;
   /** Whole pictures by camera. */
   readonly frames: ReadonlyMap<string, number>;
+  /** Waiting for clients that do not read. */
+  readonly queuedBytes: number;
   /** What makes a measurement worthless: clients that came twice, pictures that a client was too slow for. */
   readonly problems: readonly string[];
 }
 
 interface ClientLine {
   readonly stream: string | null;
-  readonly playing: boolean;
+  readonly queuedBytes: number;
   readonly counts: { readonly frames: number; readonly packets: number; readonly droppedFrames: number } | null;
 }
 
@@ -50,7 +52,9 @@ export class Cameras {
     const frames = new Map<string, number>();
     const problems: string[] = [];
     let packets = 0;
-    for (const { stream, counts } of played) {
+    let queuedBytes = 0;
+    for (const { stream, counts, queuedBytes: waiting } of played) {
+      queuedBytes += waiting;
       const camera = stream ?? "";
       if (frames.has(camera)) problems.push(`${camera} was connected to twice`);
       if (counts !== null && counts.droppedFrames > 0)
@@ -58,7 +62,7 @@ export class Cameras {
       frames.set(camera, counts?.frames ?? 0);
       packets += counts?.packets ?? 0;
     }
-    return { packets, frames, problems };
+    return { packets, frames, queuedBytes, problems };
   }
 
   /** Resolves once every camera has sent a second of pictures. */

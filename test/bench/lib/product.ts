@@ -3,7 +3,6 @@ import { segmentFiles } from "../../e2e/segments.ts";
 import type { Launch, Subject, SubjectCounters } from "./subject.ts";
 
 interface StatusLine {
-  readonly nowUtcMs: number;
   readonly engine: Readonly<Record<string, number>>;
 }
 
@@ -34,7 +33,8 @@ export class Product implements Subject {
   async counters(): Promise<SubjectCounters> {
     const [status] = await this.#running.json<StatusLine>("status");
     if (status === undefined) throw new Error("`status --json` printed nothing");
-    return { ...status.engine, nowUtcMs: status.nowUtcMs };
+    const streams = (await this.#running.cameras()).flatMap((camera) => camera.streams);
+    return { ...status.engine, ring_bytes: streams.reduce((sum, { numbers }) => sum + numbers.ringBytes, 0) };
   }
 
   async losses(): Promise<readonly string[]> {

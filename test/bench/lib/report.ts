@@ -62,6 +62,10 @@ export function summary(rounds: readonly Round[], streams: number): Record<strin
   const checked = { frames: recorded, framesUnderWay: Math.max(...rounds.map(({ frames }) => frames.tail)), foreignCorePercent: foreign };
   if (problems.length > 0) return { ...checked, numbers: null, problems: problems.slice(0, 20), problemCount: problems.length };
   const idles = rounds.flatMap(({ idle }) => (idle === null ? [] : [idle]));
+  const held = rounds.flatMap(({ ringBytes }) => (ringBytes === null ? [] : [ringBytes / MIB]));
+  const beside = rounds.flatMap(({ memory, idle, ringBytes }) =>
+    idle === null || ringBytes === null ? [] : [(memory.pssBytes - idle.pssBytes - ringBytes) / MIB / streams],
+  );
   const names = [...new Set(rounds.flatMap(({ threads }) => Object.keys(threads)))];
   const threads = names
     .map((name) => [name, rounded(spread(rounds.map((round) => round.threads[name] ?? 0)).median, 2)] as const)
@@ -99,6 +103,8 @@ export function summary(rounds: readonly Round[], streams: number): Record<strin
               1,
             ),
           },
+    ringMiB: held.length === 0 ? null : spread(held, 1),
+    besideRingMiBPerStream: beside.length === 0 ? null : spread(beside, 2),
     packetsPerSecond: spread(
       rounds.map(({ packetsPerSecond }) => packetsPerSecond),
       0,

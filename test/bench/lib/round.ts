@@ -30,6 +30,8 @@ export interface Round {
   readonly memory: Memory;
   /** Null for a subject that has no process without cameras. */
   readonly idle: Idle | null;
+  /** Media that it holds in RAM on purpose; null if it does not say. */
+  readonly ringBytes: number | null;
   /** What its own counters grew by, per second. */
   readonly rates: SubjectCounters;
   readonly packetsPerSecond: number;
@@ -101,6 +103,7 @@ export function measureRound(subject: Subject, load: Load, seconds: number): Pro
       threads: threadShares(before, after, share),
       memory,
       idle,
+      ringBytes: countersAfter["ring_bytes"] ?? null,
       rates: Object.fromEntries(
         Object.entries(countersAfter).map(([name, value]) => [name, (value - (countersBefore[name] ?? 0)) / countersS]),
       ),
