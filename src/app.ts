@@ -1,5 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { Alarms } from "./base/alarms.ts";
+import { readBootId } from "./base/boot.ts";
 import { systemClock } from "./base/clock.ts";
 import { RecorderError, toRecorderError } from "./base/errors.ts";
 import type { Part } from "./base/lifecycle.ts";
@@ -39,6 +41,7 @@ export interface ServiceOptions {
 export async function runService({ config, configPath, signal }: ServiceOptions): Promise<void> {
   const log = createLogger(config.log.level);
   const clock = systemClock;
+  const alarms = new Alarms(clock, log);
   const startedUtcMs = clock.utcMs();
   log.info("service.starting", { version: VERSION, config: configPath, serial: config.serial });
 
@@ -60,7 +63,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await part.start(signal);
   };
   try {
-    const store = await openStore(storeOptions(config, files, log));
+    const store = await openStore(storeOptions(config, files, await readBootId(), log));
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     await start(enginePart(engine, config, roots));
     const accounts = new Accounts(clock);
@@ -81,6 +84,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await start(recorder);
     const context: CommandContext = {
       config,
+      alarms: () => alarms.list(),
       version: VERSION,
       startedUtcMs,
       clock,
@@ -114,7 +118,7 @@ export async function offlineCheck(config: BoxConfig, options: CheckOptions): Pr
     ...engineFiles(loadAddon().files),
     finishSegment: () => Promise.reject(new RecorderError("ENGINE_MISUSE", "an offline check finishes no segments")),
   };
-  const store = await openStore(storeOptions(config, files, silentLogger));
+  const store = await openStore(storeOptions(config, files, await readBootId(), silentLogger));
   try {
     return await store.check(options);
   } finally {
@@ -122,12 +126,13 @@ export async function offlineCheck(config: BoxConfig, options: CheckOptions): Pr
   }
 }
 
-function storeOptions(config: BoxConfig, files: FileSteps, log: Logger) {
+function storeOptions(config: BoxConfig, files: FileSteps, boot: string, log: Logger) {
   const { limitBytes, reserveBytes } = config.storage;
   return {
     stateDir: config.state.dir,
     roots: config.storage.roots.map((path) => ({ path, limitBytes, reserveBytes })),
     serial: config.serial,
+    boot,
     zone: config.zone,
     clock: systemClock,
     log,

@@ -19,6 +19,12 @@ const ROOT_COLUMNS: readonly Column[] = [
   { title: "DISK", align: "right" },
 ];
 
+const ALARM_COLUMNS: readonly Column[] = [
+  { title: "ALARM", align: "left" },
+  { title: "SINCE", align: "left" },
+  { title: "WHAT", align: "left" },
+];
+
 const STREAM_TONES: readonly (readonly [keyof Reply["streams"], Tone])[] = [
   ["recording", "good"],
   ["buffering", "warn"],
@@ -72,5 +78,11 @@ export function statusText(reply: Reply, colour: boolean): string {
     bytesText(root.reserveBytes),
     bytesText(root.totalBytes),
   ]);
-  return `${fields}\n${new Table(ROOT_COLUMNS, colour).lines(rows)}`;
+  const alarms = reply.alarms.map((alarm): Cell[] => [
+    { text: alarm.code, tone: "bad" },
+    { text: momentText(alarm.sinceUtcMs, reply.zone), tone: "plain" },
+    { text: alarm.subject === "" ? alarm.detail : `${alarm.subject}: ${alarm.detail}`, tone: "plain" },
+  ]);
+  const table = new Table(ROOT_COLUMNS, colour).lines(rows);
+  return alarms.length === 0 ? `${fields}\n${table}` : `${fields}\n${table}\n${new Table(ALARM_COLUMNS, colour).lines(alarms)}`;
 }

@@ -1,3 +1,4 @@
+import type { Alarm } from "../base/alarms.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { BoxConfig, DesiredStore, Transport } from "../config/types.ts";
@@ -45,4 +46,6 @@ export interface CommandContext {
   readonly recorder: RecorderPort;
   readonly probe: ProbeCamera;
   readonly check: CheckSegments;
+  /** What somebody should look after, longest standing first. */
+  readonly alarms: () => readonly Alarm[];
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { ALARM_CODES, type Alarm } from "../base/alarms.ts";
 import type { RootUsage } from "../store/types.ts";
 import type { ReplyCommand } from "./command.ts";
 
@@ -14,6 +15,13 @@ const rootViewSchema = z.object({
   availableBytes: z.number(),
   totalBytes: z.number(),
 }) satisfies z.ZodType<RootUsage>;
+
+const alarmSchema = z.object({
+  code: z.enum(ALARM_CODES),
+  subject: z.string(),
+  detail: z.string(),
+  sinceUtcMs: z.int(),
+}) satisfies z.ZodType<Alarm>;
 
 const output = z.object({
   version: z.string(),
@@ -31,6 +39,7 @@ const output = z.object({
   }),
   bitsPerSecond: z.number().describe("of all streams together"),
   roots: z.array(rootViewSchema),
+  alarms: z.array(alarmSchema).describe("what somebody should look after, longest standing first"),
   engine: z.record(z.string(), z.number()).describe("counters of the media engine"),
 });
 
@@ -60,6 +69,7 @@ export const status: ReplyCommand<typeof input, typeof output> = {
       streams,
       bitsPerSecond,
       roots: [...roots],
+      alarms: [...context.alarms()],
       engine: { ...context.recorder.engineNumbers() },
     };
   },

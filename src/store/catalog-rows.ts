@@ -28,12 +28,13 @@ export async function ensureRun(transaction: Transaction, run: RunStart): Promis
   const known = await find();
   if (known !== undefined) return known;
   const stream = await ensureStream(transaction, run);
-  await transaction.run("INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted) VALUES (?, ?, ?, ?, ?)", [
+  await transaction.run("INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted, boot) VALUES (?, ?, ?, ?, ?, ?)", [
     run.run,
     stream,
     run.startUtcMs,
     run.startMonoMs,
     run.clockTrusted ? 1 : 0,
+    run.boot,
   ]);
   return (await find()) ?? { runId: 0, stream };
 }

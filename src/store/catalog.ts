@@ -2,6 +2,8 @@ import type { GapCause, StreamKind } from "../media/types.ts";
 import { BY_ID, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
 import { updateCoverage } from "./coverage.ts";
 import type { Database, Reader } from "./database.ts";
+import { addDeletion, removeDeletion } from "./deletions.ts";
+import type { DeletionRule } from "./journal.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
 import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 
@@ -87,9 +89,10 @@ export class Catalog {
     return this.#database.transaction(async (transaction) => {
       const stream = await ensureStream(transaction, run);
       await transaction.run(
-        `INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET start_utc_ms = excluded.start_utc_ms, start_mono_ms = excluded.start_mono_ms, clock_trusted = excluded.clock_trusted`,
-        [run.run, stream, run.startUtcMs, run.startMonoMs, run.clockTrusted ? 1 : 0],
+        `INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted, boot) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET start_utc_ms = excluded.start_utc_ms, start_mono_ms = excluded.start_mono_ms,
+           clock_trusted = excluded.clock_trusted, boot = excluded.boot`,
+        [run.run, stream, run.startUtcMs, run.startMonoMs, run.clockTrusted ? 1 : 0, run.boot],
       );
     });
   }
@@ -154,7 +157,7 @@ export class Catalog {
   }
 
   /** Delete 1 and 2. Durable, since the file goes next: a row that came back after a power loss would name nothing. False if there is no closed row. */
-  markDeleting(id: SegmentId): Promise<boolean> {
+  markDeleting(id: SegmentId, rule: DeletionRule): Promise<boolean> {
     return this.#database.transaction(async (transaction) => {
       const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
         `UPDATE segment SET state = ${SEGMENT_DELETING} WHERE state = ${SEGMENT_CLOSED} AND ${BY_ID}
@@ -162,6 +165,7 @@ export class Catalog {
         [id.run, id.sequence],
       );
       if (row === undefined) return false;
+      await addDeletion(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms, rule);
       await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
       return true;
     }, true);
@@ -175,7 +179,9 @@ export class Catalog {
          RETURNING stream_id, start_utc_ms, end_utc_ms`,
         [id.run, id.sequence],
       );
-      if (row !== undefined) await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+      if (row === undefined) return;
+      await removeDeletion(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+      await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
     });
   }
 

@@ -22,6 +22,8 @@ export interface Root {
 /** What the procedures work with. */
 export interface StoreContext {
   readonly serial: string;
+  /** The boot this process runs in. */
+  readonly boot: string;
   readonly roots: readonly Root[];
   readonly catalog: Catalog;
   readonly files: FileSteps;
@@ -100,7 +102,7 @@ export async function writeJournal(
 ) {
   const path = join(root.path, place.name, day ?? context.zone.day(fact.atUtcMs), JOURNAL_FILE);
   try {
-    await context.files.appendDurable(path, journalLine(place, fact));
+    await context.files.appendDurable(path, journalLine(place, fact, context.boot));
   } catch (error) {
     context.log.warn("journal.failed", { path, fact: fact.fact, error });
   }

@@ -12,27 +12,32 @@ interface Span {
   readonly bytes: number;
 }
 
-/** Which minutes of an hour the spans touch, and their bytes shared out by time. */
-export function coverHour(hour: number, spans: readonly Span[]): { readonly minutes: Uint8Array; readonly bytes: number } {
+/** Which minutes of an hour the spans (in order of start) touch, how much of it they cover, and their bytes shared out by time. */
+export function coverHour(
+  hour: number,
+  spans: readonly Span[],
+): { readonly minutes: Uint8Array; readonly recordedMs: number; readonly bytes: number } {
   const minutes = new Uint8Array(8);
   const begin = hour * HOUR_MS;
-  let bytes = 0;
+  let [bytes, recordedMs, coveredUtcMs] = [0, 0, begin];
   for (const span of spans) {
     const from = Math.max(span.start_utc_ms, begin);
     const to = Math.min(span.end_utc_ms, begin + HOUR_MS);
     if (to <= from) continue;
     bytes += (span.bytes * (to - from)) / (span.end_utc_ms - span.start_utc_ms);
+    recordedMs += Math.max(0, to - Math.max(from, coveredUtcMs));
+    coveredUtcMs = Math.max(coveredUtcMs, to);
     const last = Math.floor((to - 1 - begin) / MINUTE_MS);
     for (let minute = Math.floor((from - begin) / MINUTE_MS); minute <= last; minute += 1) {
       minutes[minute >> 3] = (minutes[minute >> 3] ?? 0) | (1 << (minute & 7));
     }
   }
-  return { minutes, bytes: Math.round(bytes) };
+  return { minutes, recordedMs, bytes: Math.round(bytes) };
 }
 
 /**
  * Brings `coverage_hour` up to date for the hours of one segment, from the closed segments there are: after a close, and after a mark for
- * deletion, whose minutes become `removed`. Computed afresh each time, so that doing it twice changes nothing.
+ * deletion. Computed afresh each time, so that doing it twice changes nothing.
  */
 export async function updateCoverage(transaction: Transaction, stream: number, fromUtcMs: number, toUtcMs: number): Promise<void> {
   const first = Math.floor(fromUtcMs / HOUR_MS);
@@ -43,18 +48,17 @@ export async function updateCoverage(transaction: Transaction, stream: number, f
 async function updateHour(transaction: Transaction, stream: number, hour: number): Promise<void> {
   const spans = await transaction.all<Span>(
     `SELECT start_utc_ms, end_utc_ms, bytes FROM segment WHERE stream_id = ?1 AND state = ${SEGMENT_CLOSED} AND start_utc_ms < ?3 AND end_utc_ms > ?2
-     AND start_utc_ms >= ?2 - (SELECT longest_segment_ms FROM stream WHERE stream_id = ?1)`,
+     AND start_utc_ms >= ?2 - (SELECT longest_segment_ms FROM stream WHERE stream_id = ?1) ORDER BY start_utc_ms`,
     [stream, hour * HOUR_MS, (hour + 1) * HOUR_MS],
   );
-  const before = await transaction.get<{ minutes: Uint8Array; removed: Uint8Array }>(
-    "SELECT minutes, removed FROM coverage_hour WHERE stream_id = ? AND hour = ?",
-    [stream, hour],
-  );
-  const { minutes, bytes } = coverHour(hour, spans);
-  const removed = minutes.map((now, index) => ((before?.removed[index] ?? 0) | (before?.minutes[index] ?? 0)) & ~now);
+  const { minutes, recordedMs, bytes } = coverHour(hour, spans);
+  if (recordedMs === 0) {
+    await transaction.run("DELETE FROM coverage_hour WHERE stream_id = ? AND hour = ?", [stream, hour]);
+    return;
+  }
   await transaction.run(
-    `INSERT INTO coverage_hour (stream_id, hour, minutes, removed, bytes) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET minutes = excluded.minutes, removed = excluded.removed, bytes = excluded.bytes`,
-    [stream, hour, Buffer.from(minutes), Buffer.from(removed), bytes],
+    `INSERT INTO coverage_hour (stream_id, hour, minutes, recorded_ms, bytes) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET minutes = excluded.minutes, recorded_ms = excluded.recorded_ms, bytes = excluded.bytes`,
+    [stream, hour, Buffer.from(minutes), recordedMs, bytes],
   );
 }

@@ -22,8 +22,8 @@ export type JournalFact = { readonly atUtcMs: number } & (
     }
 );
 
-/** A line as it is read back. */
-export type JournalLine = StreamKey & JournalFact;
+/** A line as it is read back. `boot`: as `RunStart.boot` names it; null on lines written before it was noted. */
+export type JournalLine = StreamKey & JournalFact & { readonly boot: string | null };
 
 export interface JournalContent {
   readonly lines: readonly JournalLine[];
@@ -42,9 +42,9 @@ const MAX_JOURNAL_BYTES = 32 * 1024 * 1024;
 
 const FACTS: ReadonlySet<unknown> = new Set(["run-started", "run-ended", "gap-opened", "gap-closed", "segment-deleted"]);
 
-/** One line, with its end. The camera is named, since a folder tells serial and channel only. */
-export function journalLine(key: StreamKey, fact: JournalFact): string {
-  return `${JSON.stringify({ v: FORMAT, camera: key.camera, stream: key.stream, ...fact })}\n`;
+/** One line, with its end. The camera is named, since a folder tells serial and channel only; the boot, since only within one do all clocks agree. */
+export function journalLine(key: StreamKey, fact: JournalFact, boot: string): string {
+  return `${JSON.stringify({ v: FORMAT, camera: key.camera, stream: key.stream, boot, ...fact })}\n`;
 }
 
 /** A sentence as long as facts and rows may hold it. */
@@ -90,8 +90,8 @@ function parseLine(line: string): JournalLine | null {
     const fields = value as Record<string, unknown>;
     const ours = fields["v"] === FORMAT && FACTS.has(fields["fact"]) && Number.isSafeInteger(fields["atUtcMs"]);
     if (!ours || typeof fields["camera"] !== "string" || (fields["stream"] !== "main" && fields["stream"] !== "sub")) return null;
-    const { v: _, ...fact } = fields;
-    return fact as unknown as JournalLine;
+    const { v: _, boot, ...fact } = fields;
+    return { ...fact, boot: typeof boot === "string" ? boot : null } as unknown as JournalLine;
   } catch {
     return null;
   }

@@ -55,7 +55,7 @@ export class OpenSegments implements Progress {
   /** The run is as `beginRun` told; one never told of began with this segment, and its clock is not vouched for. */
   add(place: StreamPlace, id: SegmentId, opened: { root: Root; file: string; startUtcMs: number; startMonoMs: number }): OpenSegment {
     const { root, file, startUtcMs, startMonoMs } = opened;
-    const run = this.#runs.get(id.run) ?? { ...place, run: id.run, startUtcMs, startMonoMs, clockTrusted: false };
+    const run = this.#runs.get(id.run) ?? { ...place, run: id.run, startUtcMs, startMonoMs, clockTrusted: false, boot: null };
     const entry: Entry = { root, file, run, finalFile: null, bytes: 0, endUtcMs: startUtcMs };
     this.#segments.set(segmentKey(id), entry);
     return entry;

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { toRecorderError } from "../base/errors.ts";
 import type { SegmentHead } from "../engine/types.ts";
@@ -267,8 +266,4 @@ class Recovery {
 export function endOfLastProcess(lastBootId: string | null, bootId: string): GapCause {
   if (lastBootId === null) return "unknown";
   return lastBootId === bootId ? "process-down" : "power-lost";
-}
-
-export async function readBootId(): Promise<string> {
-  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
 }

@@ -14,7 +14,7 @@ const REFUSALS: readonly ErrorCode[] = ["DISK_FAULT", "DISK_FULL", "PERMISSION_D
  * that turned read-only would else lose one listing after the other, and at the next start all the files.
  */
 export async function deleteSegment(context: StoreContext, root: Root, segment: StoredSegment, rule: DeletionRule): Promise<boolean> {
-  if (!(await context.catalog.markDeleting(segment))) return false;
+  if (!(await context.catalog.markDeleting(segment, rule))) return false;
   const { run, sequence, startUtcMs, endUtcMs, bytes } = segment;
   const fact = {
     fact: "segment-deleted",

@@ -68,7 +68,7 @@ export async function enterFile(
   const { camera, stream, channel, name } = place;
   const { run, sequence, startUtcMs, startMonoMs, clockTrusted, crc64, blake3 } = head;
   const bytes = (await sizeOf(join(root.path, name, file))) ?? head.bytes;
-  await context.catalog.closeSegment({ camera, stream, channel, name, run, startUtcMs, startMonoMs, clockTrusted }, sequence, {
+  await context.catalog.closeSegment({ camera, stream, channel, name, run, startUtcMs, startMonoMs, clockTrusted, boot: null }, sequence, {
     root: root.id,
     file,
     startUtcMs,

@@ -120,5 +120,45 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 `;
 
-export const CATALOG_MIGRATIONS: readonly Migration[] = [{ version: 1, sql: CATALOG_1 }];
+const CATALOG_2 = `
+-- Roots are told apart by the identity on their disk; path is where that disk was seen last.
+ALTER TABLE root ADD COLUMN uuid TEXT;                              -- as in the root's marker file; null: not seen since there are markers
+CREATE UNIQUE INDEX root_by_uuid ON root (uuid);
+
+ALTER TABLE run ADD COLUMN boot TEXT;                               -- /proc/sys/kernel/random/boot_id it was recorded in; null: only its files speak
+ALTER TABLE run ADD COLUMN shift_ms INTEGER NOT NULL DEFAULT 0;     -- by how much later than its files say its times are, milliseconds; rows are shifted already
+
+ALTER TABLE segment ADD COLUMN damage TEXT;                         -- one sentence on what is wrong with the file's bytes; null: nothing known
+
+-- Media that was recorded and deleted by rule. Neighbours of one rule are one row, so that a ring adds none. Outlives the segments.
+CREATE TABLE deletion (
+  stream_id   INTEGER NOT NULL REFERENCES stream,
+  from_utc_ms INTEGER NOT NULL,
+  to_utc_ms   INTEGER NOT NULL,
+  rule        TEXT NOT NULL,                                        -- limit, reserve, age, command
+  PRIMARY KEY (stream_id, from_utc_ms)
+) STRICT, WITHOUT ROWID;
+
+DROP TABLE coverage_hour;
+-- What each hour of a stream holds now, for overviews of months.
+CREATE TABLE coverage_hour (
+  stream_id   INTEGER NOT NULL REFERENCES stream,
+  hour        INTEGER NOT NULL,                                     -- whole UTC hours since 1970
+  minutes     BLOB NOT NULL CHECK (length(minutes) = 8),            -- bit m % 8 of byte m / 8: closed segments hold media of minute m
+  recorded_ms INTEGER NOT NULL,                                     -- time that closed segments cover, 0 to 3,600,000
+  bytes       INTEGER NOT NULL,                                     -- of closed segments, shared out by time
+  PRIMARY KEY (stream_id, hour)
+) STRICT, WITHOUT ROWID;
+
+-- What the next process must know about this catalog.
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
+export const CATALOG_MIGRATIONS: readonly Migration[] = [
+  { version: 1, sql: CATALOG_1 },
+  { version: 2, sql: CATALOG_2 },
+];
 export const STATE_MIGRATIONS: readonly Migration[] = [{ version: 1, sql: STATE_1 }];

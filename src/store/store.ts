@@ -17,7 +17,7 @@ import { Leases, segmentKey } from "./leases.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
 import { OpenSegments } from "./open-segments.ts";
 import { openFile, SiteZone } from "./paths.ts";
-import { endOfLastProcess, readBootId, recover } from "./recovery.ts";
+import { endOfLastProcess, recover } from "./recovery.ts";
 import { deleteSegment } from "./removal.ts";
 import { assertName, Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
@@ -28,7 +28,7 @@ import type {
   CheckReport,
   FileSteps,
   RootUsage,
-  RunStart,
+  RunBegin,
   SegmentId,
   SegmentLease,
   SegmentPlan,
@@ -49,6 +49,8 @@ export interface StoreOptions {
   /** Recording roots, absolute. Created if absent. */
   readonly roots: readonly { readonly path: string; readonly limitBytes: number | null; readonly reserveBytes: number }[];
   readonly serial: string;
+  /** The boot this process runs in: `readBootId()` of base. */
+  readonly boot: string;
   /** IANA zone of the site. */
   readonly zone: string;
   readonly clock: Clock;
@@ -120,15 +122,14 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
 
   /** Start 3 to 8. */
   async start(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#context;
+    const { boot, clock, log } = this.#context;
     const beganMonoMs = clock.monoMs();
-    const bootId = await readBootId();
-    const cause = endOfLastProcess(await this.#state.lastBootId(), bootId);
+    const cause = endOfLastProcess(await this.#state.lastBootId(), boot);
     const { document } = await this.#state.read();
     const wanted = new Wanted(this.#context.serial, document.cameras);
     const report = await recover({ context: this.#context, signal, cause, wanted });
     await this.#gaps.load(wanted);
-    await this.#state.setBootId(bootId);
+    await this.#state.setBootId(boot);
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
 
@@ -164,9 +165,10 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     return { root: root.index, path, midnightsUtcMs: zone.midnightsAfter(now) };
   }
 
-  beginRun(run: RunStart): Promise<void> {
+  beginRun(run: RunBegin): Promise<void> {
     assertName(run);
-    this.#open.beginRun(run);
+    const begun = { ...run, boot: this.#context.boot };
+    this.#open.beginRun(begun);
     return this.#lanes.run(streamKeyText(run), async () => {
       const { startUtcMs, startMonoMs, clockTrusted } = run;
       await writeJournal(this.#context, this.#roots.of(run), run, {
@@ -176,7 +178,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
         startMonoMs,
         clockTrusted,
       });
-      await this.#context.catalog.beginRun(run);
+      await this.#context.catalog.beginRun(begun);
     });
   }
 

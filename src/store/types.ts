@@ -8,12 +8,18 @@ export interface StreamPlace extends StreamKey {
   readonly name: string;
 }
 
-export interface RunStart extends StreamPlace {
+/** A run as recording begins it. */
+export interface RunBegin extends StreamPlace {
   /** UUID of the run. */
   readonly run: string;
   readonly startUtcMs: number;
   readonly startMonoMs: number;
   readonly clockTrusted: boolean;
+}
+
+export interface RunStart extends RunBegin {
+  /** Boot it was recorded in, as /proc/sys/kernel/random/boot_id names it; null where nothing but its files speaks. */
+  readonly boot: string | null;
 }
 
 /** Where the next segment of a run grows; only `store` makes paths. */
@@ -103,7 +109,7 @@ export interface FileSteps {
 /** What recording tells the store. Every promise resolves once the change is committed. */
 export interface SegmentStore {
   planSegment(place: StreamPlace, id: SegmentId): SegmentPlan;
-  beginRun(run: RunStart): Promise<void>;
+  beginRun(run: RunBegin): Promise<void>;
   endRun(run: string, endUtcMs: number, cause: string): Promise<void>;
   segmentOpened(
     place: StreamPlace,

@@ -1,3 +1,4 @@
+import type { Alarm } from "../../src/base/alarms.ts";
 import { RecorderError } from "../../src/base/errors.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import type { CheckOptions, CommandContext, ProbeCamera } from "../../src/commands/context.ts";
@@ -143,6 +144,7 @@ export class FakeService {
   readonly timeline = new FakeTimeline();
   readonly recorder = new FakeRecorder();
   readonly clock = new SimulatedClock();
+  alarms: Alarm[] = [];
   probe: ProbeCamera = async () => PROBE_REPORT;
   check: (options: CheckOptions) => Promise<CheckReport> = async ({ deep }) => ({ deep, segments: 0, bytes: 0, findings: [] });
 
@@ -159,6 +161,7 @@ export class FakeService {
       recorder: this.recorder,
       probe: (endpoint, options) => this.probe(endpoint, options),
       check: (options) => this.check(options),
+      alarms: () => this.alarms,
     };
   }
 }

@@ -19,6 +19,8 @@ export class TestBox {
   readonly zone: string;
   files = new FakeFileSteps();
   limitBytes: number | null = null;
+  /** The boot that the next process runs in. */
+  boot = "boot-1";
   #store: Store | null = null;
 
   private constructor(folder: string, zone: string) {
@@ -44,6 +46,7 @@ export class TestBox {
       stateDir: join(this.folder, "state"),
       roots: [{ path: this.root, limitBytes: this.limitBytes, reserveBytes: 0 }],
       serial: SERIAL,
+      boot: this.boot,
       zone: this.zone,
       clock: this.clock,
       log: silentLogger,

@@ -26,11 +26,13 @@ beforeAll(async () => {
        SELECT i + 1, 'c' || i, 'main', i + 1, 'EZ0001_' || (i + 1), 60000, 6000000, 1000 FROM n`,
     );
     await transaction.run(
-      `${numbers(SEGMENTS / 100)} INSERT INTO run SELECT i + 1, 'run-' || i, i % ${STREAMS} + 1, ${T0} + i / ${STREAMS} * 6000000, 0, 1,
+      `${numbers(SEGMENTS / 100)} INSERT INTO run (run_id, uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted, end_utc_ms, end_cause)
+       SELECT i + 1, 'run-' || i, i % ${STREAMS} + 1, ${T0} + i / ${STREAMS} * 6000000, 0, 1,
        ${T0} + (i / ${STREAMS} + 1) * 6000000, 'no-media' FROM n`,
     );
     await transaction.run(
-      `${numbers(SEGMENTS)} INSERT INTO segment SELECT i / 100 + 1, i % 100, (i / 100) % ${STREAMS} + 1, 1, 1,
+      `${numbers(SEGMENTS)} INSERT INTO segment (run_id, sequence, stream_id, root_id, state, start_utc_ms, end_utc_ms, bytes, file, crc64, blake3)
+       SELECT i / 100 + 1, i % 100, (i / 100) % ${STREAMS} + 1, 1, 1,
        ${T0} + i / 100 / ${STREAMS} * 6000000 + (i % 100) * 60000, ${T0} + i / 100 / ${STREAMS} * 6000000 + (i % 100 + 1) * 60000,
        1000, 'f' || i, NULL, NULL FROM n`,
     );

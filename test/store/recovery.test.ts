@@ -165,10 +165,7 @@ describe("start", () => {
 
   it("says power-lost when the last process ran in another boot", async () => {
     await box.grow(id(0), T0);
-    await box.store.stop();
-    const connection = await Connection.open(join(box.folder, "state/state.db"), sqlite3.OPEN_READWRITE);
-    await connection.exec("UPDATE meta SET value = 'another boot' WHERE key = 'boot-id'");
-    await connection.close();
+    box.boot = "boot-2";
     await box.restart();
     expect((await box.rows()).filter((row) => row.kind !== "segment")).toMatchObject([
       { kind: "run", endCause: "power-lost" },
