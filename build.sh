@@ -37,6 +37,7 @@ run_named() {
     list_named "$verb" "$folder" >&2
     exit 2
   fi
+  need_all_tools
   build_dist >&2
   bun "$folder/$name.ts" "${@:4}"
 }

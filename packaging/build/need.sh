@@ -100,10 +100,10 @@ need_check_tools() {
 }
 
 # The tests play what was recorded with players, and record from a server, that share no code with the product; they make system calls
-# fail, and mount small file systems.
+# fail, and mount small file systems, some of them on block devices of their own.
 need_all_tools() {
   need_check_tools
-  need_debian strace=strace mount=mount
+  need_debian strace=strace mount=mount setpriv=util-linux mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs nbdfuse=libnbd-bin
   need_debian ffmpeg=ffmpeg gst-launch-1.0=gstreamer1.0-tools gst-inspect-1.0=gstreamer1.0-tools
   need_gstreamer qtdemux=gstreamer1.0-plugins-good h264parse=gstreamer1.0-plugins-bad avdec_h264=gstreamer1.0-libav \
     x264enc=gstreamer1.0-plugins-ugly

@@ -1,9 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
 import { statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Box, until } from "../e2e/box.ts";
 import { startCameraProcess } from "./camera-process.ts";
+import { DiskRig, WITH_PARENT } from "./disks/disk-rig.ts";
 import { progress } from "./proof.ts";
 import { holes, recording } from "./ring-run.ts";
 
@@ -34,13 +33,14 @@ export interface StrangerReport {
 /** Records four cameras to a small ext4 of which a stranger takes half, 4 MB a second. Needs root: it mounts an image. */
 export async function strangerRun(options: StrangerOptions): Promise<StrangerReport> {
   const { name, seconds, diskBytes, reserveBytes, bitrateBps, fillAfterSeconds } = options;
-  const disk = mountImage(name, diskBytes);
+  const rig = await DiskRig.open(name);
+  const disk = await rig.mount(await rig.image(join(rig.folder, "disk.img"), diskBytes, "ext4"), "disk");
   const camera = await startCameraProcess(["--streams", "4", "--bitrate", String(bitrateBps), "--audio", "pcma"]);
   const box = await Box.create({ name, reserve: `${reserveBytes / 1_000_000}MB`, roots: [join(disk.folder, "media")] });
   let leastAvailableBytes = Number.POSITIVE_INFINITY;
   let strangerBytes = 0;
   try {
-    await box.serve();
+    await box.serve(WITH_PARENT);
     for (const id of CAMERAS) await box.add(id, camera.urls[id] ?? "");
     await until("all cameras recording", async () => (recording(box) === CAMERAS.length ? true : null));
     const started = Date.now();
@@ -63,25 +63,6 @@ export async function strangerRun(options: StrangerOptions): Promise<StrangerRep
   } finally {
     await box.end("SIGKILL");
     await camera.stop();
-    disk.unmount();
+    await rig.close();
   }
-}
-
-/** A file system of its own in a file below `var/test`. */
-function mountImage(name: string, bytes: number): { readonly folder: string; unmount(): void } {
-  const folder = join(import.meta.dirname, "..", "..", "var", "test", `${name}-disk`);
-  const image = `${folder}.img`;
-  const sh = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: ["ignore", "ignore", "inherit"] });
-  mkdirSync(folder, { recursive: true });
-  sh("truncate", "-s", String(bytes), image);
-  sh("mkfs.ext4", "-q", "-F", "-m", "0", image);
-  sh("mount", "-o", "loop", image, folder);
-  return {
-    folder,
-    unmount() {
-      sh("umount", folder);
-      rmSync(image);
-      rmSync(folder, { recursive: true });
-    },
-  };
 }
