@@ -6,7 +6,7 @@ import type { StoredSegment, StoredStream } from "./catalog.ts";
 import { exists, type Root, type StoreContext, sizeOf, writeJournal } from "./context.ts";
 import type { JournalFact } from "./journal.ts";
 import { eachOf } from "./lanes.ts";
-import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName } from "./paths.ts";
+import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, stampAsUtcMs } from "./paths.ts";
 import { finishDelete, list } from "./removal.ts";
 import { enterFile, saveOpenFile } from "./salvage.ts";
 import { SEGMENT_DELETING } from "./schema.ts";
@@ -15,8 +15,9 @@ import type { Wanted } from "./wanted.ts";
 
 /** Files worked on at a time. */
 const WIDTH = 4;
-/** Closed files per folder name that the catalog may have lost to a power failure; more means a lost catalog, which `reindex` rebuilds. */
+/** Closed files per folder name whose rows may be missing; more means a lost catalog, which `reindex` rebuilds. */
 const MAX_ADOPTED = 256;
+const DAY_MS = 86_400_000;
 /** Newest segments of each stream that are compared with their files. */
 const VERIFIED = 8;
 
@@ -62,6 +63,8 @@ class Recovery {
   readonly #present = new Set<number>();
   /** Streams of the catalog by folder name: several where a channel changed hands. */
   readonly #streams = new Map<string, StoredStream[]>();
+  /** By root and folder name, the day from which on files may lack their rows. Learnt before anything is entered. */
+  readonly #firstDays = new Map<string, string>();
 
   constructor(options: RecoveryOptions, report: RecoveryReport) {
     this.#options = options;
@@ -83,6 +86,15 @@ class Recovery {
     }
     for (const stream of await this.#context.catalog.streams(null, null)) {
       this.#streams.set(stream.name, [...(this.#streams.get(stream.name) ?? []), stream]);
+    }
+    for (const root of this.#context.roots) {
+      for (const name of this.#streams.keys()) {
+        const newest = await this.#newestFile(root, name);
+        if (newest !== null) this.#noteDay(root.id, name, dirname(newest));
+      }
+    }
+    for (const segment of await this.#context.catalog.unsettled()) {
+      if (segment.state !== SEGMENT_DELETING) this.#noteDay(segment.root, segment.name, dirname(segment.file));
     }
   }
 
@@ -113,17 +125,17 @@ class Recovery {
   }
 
   async #finishName(root: Root, name: string): Promise<void> {
-    const newest = await this.#newestFile(root, name);
     const days = (await list(join(root.path, name))).filter(isDay).sort();
     // Without a row to go by, the newest day: a first one lost, or a whole catalog, which is reindex's work.
-    const from = newest === null ? (days.at(-1) ?? "") : dirname(newest);
+    const from = this.#firstDays.get(`${root.id}/${name}`) ?? days.at(-1) ?? "";
+    const known = await this.#filesFrom(root, name, from);
     const lost: string[] = [];
     for (const day of days.filter((candidate) => candidate >= from)) {
       for (const entry of (await list(join(root.path, name, day))).sort()) {
         const file = `${day}/${entry}`;
         if (entry.endsWith(OPEN_SUFFIX)) {
           if (parseOpenName(entry) !== null) await this.#attempt(join(root.path, name, file), () => this.#save(root, name, file));
-        } else if (parseSegmentFile(file) !== null && (newest === null || file > newest)) {
+        } else if (parseSegmentFile(file) !== null && !known.has(file)) {
           lost.push(file);
         }
       }
@@ -223,6 +235,18 @@ class Recovery {
   async #journal(place: StreamPlace, fact: JournalFact): Promise<void> {
     const root = this.#context.roots.find((candidate) => this.#present.has(candidate.id));
     if (root !== undefined) await writeJournal(this.#context, root, place, fact);
+  }
+
+  #noteDay(root: number, name: string, day: string): void {
+    const key = `${root}/${name}`;
+    const known = this.#firstDays.get(key);
+    if (known === undefined || day < known) this.#firstDays.set(key, day);
+  }
+
+  /** Files of a folder name that have rows, from a day on. A day begins up to 14 h before its UTC namesake. */
+  async #filesFrom(root: Root, name: string, day: string): Promise<Set<string>> {
+    const range = { fromUtcMs: stampAsUtcMs(`${day}000000`) - DAY_MS, toUtcMs: Number.MAX_SAFE_INTEGER };
+    return new Set((await this.#context.catalog.filesBetween(name, root.id, range)).map(({ file }) => file));
   }
 
   /** The newest closed file of a folder name by the catalog, null if it knows none. */

@@ -13,9 +13,9 @@ export interface KillReport {
   readonly lost: readonly string[];
   /** Files that a player or our reader complains about; must be empty. */
   readonly unplayable: readonly string[];
-  /** Files without rows, rows without files, and files left growing, after each start; must be empty. */
+  /** Files without rows, rows without files, and files left growing, with the start after which they were seen first; must be empty. */
   readonly strays: readonly string[];
-  /** What `check` found after each start, and `check --deep` at the end; must be empty. */
+  /** What `check --deep` found at the end; must be empty. */
   readonly findings: readonly string[];
   /** From the start of the process to the first file of the last camera, per kill. */
   readonly backMs: readonly number[];
@@ -54,8 +54,7 @@ export async function killRounds(kills: number, seed: number): Promise<KillRepor
   const box = await Box.create({ name: `kill-${seed}`, segment: "4s", limit: LIMIT });
   const examination = new Examination();
   const backMs: number[] = [];
-  const strays: string[] = [];
-  const findings: string[] = [];
+  const strays = new Map<string, string>();
   let deleted = 0;
   /** The files of the life before are read beside the life that goes on. */
   let examining: Promise<void> = Promise.resolve();
@@ -69,8 +68,7 @@ export async function killRounds(kills: number, seed: number): Promise<KillRepor
       if (round > 0) backMs.push(Math.max(...opened.values()) - startedUtcMs);
       await until("durable fragments of all cameras", async () => allCameras(firsts(box.log, "fragment.durable")));
       const look = await findStrays(box, startedUtcMs);
-      strays.push(...strayLines(look).map((line) => `after kill ${round}: ${line}`));
-      findings.push(...(await checkFindings(box)).map((line) => `after kill ${round}: ${line}`));
+      for (const line of strayLines(look)) if (!strays.has(line)) strays.set(line, `after kill ${round}: ${line}`);
       const before = life;
       if (before !== null) examining = examining.then(() => examination.add(before, look.rows));
       await sleepMs(random() * KILL_WITHIN_MS);
@@ -85,8 +83,8 @@ export async function killRounds(kills: number, seed: number): Promise<KillRepor
       if (round < kills)
         progress(`kill ${round + 1}/${kills}${round === 0 ? "" : `: all four recording ${backMs.at(-1)} ms after the last`}`);
     }
-    findings.push(...(await checkFindings(box, "--deep")).map((line) => `at the end: ${line}`));
-    return { kills, ...examination.report(), strays, findings, backMs, deleted };
+    const findings = await checkFindings(box);
+    return { kills, ...examination.report(), strays: [...strays.values()], findings, backMs, deleted };
   } finally {
     await box.end("SIGKILL");
     await camera.stop();
@@ -105,8 +103,8 @@ function firsts(log: readonly LogLine[], event: string): Map<string, number> {
 
 const allCameras = <T>(found: Map<string, T>): Map<string, T> | null => (found.size === CAMERAS.length ? found : null);
 
-async function checkFindings(box: Box, ...flags: string[]): Promise<string[]> {
-  const check = await box.run("check", ...flags, "--json");
+async function checkFindings(box: Box): Promise<string[]> {
+  const check = await box.run("check", "--deep", "--json");
   return check.code === 0 ? [] : `${check.stdout}${check.stderr}`.split("\n").filter((line) => line !== "");
 }
 
@@ -133,6 +131,7 @@ class Examination {
     this.#unplayable.push(...files.flatMap(({ path, complaints }) => complaints.map((complaint) => `${path}: ${complaint}`)));
     for (const [channel, playingUtcMs] of life.playingUtcMs) {
       const pictures = files.filter((file) => file.channel === channel).flatMap((file) => file.pictures ?? []);
+      if (pictures.length === 0) continue;
       const firstUtcMs = Math.min(...pictures.map(({ firstSentUtcMs }) => firstSentUtcMs));
       const sentUtcMs = Math.max(...pictures.map(({ lastSentUtcMs }) => lastSentUtcMs));
       const end = this.#ends.get(channel);

@@ -78,6 +78,29 @@ describe("close, killed", () => {
     });
   }
 
+  it("after step 5, while the next segment grows already: both come back", async () => {
+    await box.grow(id(0), T0);
+    await box.grow(id(1), T0 + 3000, 2);
+    box.files.dieAt = "sync-directory";
+    await expect(box.close(id(0), T0)).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+    await box.restart();
+    expect(await segments()).toMatchObject([
+      { sequence: 0, state: "closed", fromUtcMs: T0, toUtcMs: T0 + 3000, path: join(box.root, FINAL) },
+      { sequence: 1, state: "closed", fromUtcMs: T0 + 3000, toUtcMs: T0 + 5000 },
+    ]);
+    expect(await box.findings()).toEqual([]);
+  });
+
+  it("after step 5, while the next segment was closed already: both come back", async () => {
+    await box.grow(id(0), T0);
+    await box.record(id(1), T0 + 3000);
+    box.files.dieAt = "sync-directory";
+    await expect(box.close(id(0), T0)).rejects.toMatchObject({ code: "ENGINE_UNAVAILABLE" });
+    await box.restart();
+    expect((await segments()).map((row) => row.sequence)).toEqual([0, 1]);
+    expect(await box.findings()).toEqual([]);
+  });
+
   it("after step 6 whose commit a power loss rolled back, with the open row and the run: all come back from the file", async () => {
     await box.record(id(0), T0);
     const before = await segments();
