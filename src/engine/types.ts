@@ -56,6 +56,10 @@ export interface NativeFiles {
   scanSegment(path: string, bytesPerSecond: number): Promise<SegmentScan>;
   /** Reads the identity and the seal only (two small reads). */
   readSegment(path: string): Promise<SegmentHead>;
+  /** The same for many files of one folder, in this order; JSON array of `SegmentBrief` and, for each file that cannot be read, `UnreadFile`. */
+  readSegments(directory: string, names: readonly string[]): Promise<string>;
+  /** Every file of a folder, by name; JSON array of `FolderEntry`. An absent folder is empty. */
+  listFolder(directory: string): Promise<string>;
   /** Recovery of an unsealed file: trims to the last whole fragment, appends the seal, fdatasync. `whole = 0 fragments` leaves the file as it is. */
   recoverSegment(path: string): Promise<SegmentScan>;
   /** rename without replacing (RENAME_NOREPLACE), then fsync of both directories. Creates the target's directory. */
@@ -263,6 +267,8 @@ export interface SegmentHead {
   readonly zone: string;
   readonly clockTrusted: boolean;
   readonly sealed: boolean;
+  /** End of the last fragment, from the seal; null without one. */
+  readonly endUtcMs: number | null;
   /** From the seal; null without one. */
   readonly durationMs: number | null;
   readonly bytes: number;
@@ -271,6 +277,39 @@ export interface SegmentHead {
   readonly previousBlake3: string | null;
   readonly tracks: readonly TrackDescription[];
 }
+
+/** What many files are asked for at once: as in `SegmentHead`. Without a seal the last four but `bytes` are null. */
+export interface SegmentBrief
+  extends Pick<
+    SegmentHead,
+    | "serial"
+    | "channel"
+    | "stream"
+    | "run"
+    | "sequence"
+    | "startMonoMs"
+    | "startUtcMs"
+    | "zone"
+    | "clockTrusted"
+    | "endUtcMs"
+    | "durationMs"
+    | "bytes"
+    | "crc64"
+    | "blake3"
+  > {
+  /** Name within the folder. */
+  readonly file: string;
+}
+
+/** A file whose header cannot be read. `code` is an `ErrorCode`: NOT_FOUND for one that is gone. */
+export interface UnreadFile {
+  readonly file: string;
+  readonly code: string;
+  readonly problem: string;
+}
+
+/** Name and bytes of a file in a folder. */
+export type FolderEntry = readonly [name: string, bytes: number];
 
 /** Result of reading a whole segment. */
 export interface SegmentScan {

@@ -172,7 +172,7 @@ class Recovery {
     }
     const place = await this.#placeOf(name, head);
     if (place === null) return;
-    await enterFile(this.#context, root, place, head, file, head.startUtcMs + (head.durationMs ?? 0));
+    await enterFile(this.#context, root, place, head, file);
     this.#report.adopted += 1;
   }
 

@@ -32,7 +32,7 @@ export async function saveOpenFile(
   try {
     await files.renameDurable(path, join(root.path, name, final.file));
     const sealed = await files.readSegment(join(root.path, name, final.file));
-    await enterFile(context, root, place, sealed, final.file, last.startUtcMs + last.durationMs);
+    await enterFile(context, root, place, sealed, final.file);
   } finally {
     final.release();
   }
@@ -50,21 +50,14 @@ export async function saveFailed(
   const folder = join(root.path, place.name);
   if (finalFile !== null && !(await exists(join(folder, file)))) {
     const head = await context.files.readSegment(join(folder, finalFile));
-    await enterFile(context, root, place, head, finalFile, head.startUtcMs + (head.durationMs ?? 0));
+    await enterFile(context, root, place, head, finalFile);
     return;
   }
   await saveOpenFile(context, root, place.name, file, async () => place);
 }
 
 /** Close 6 for a file that is finished: its row, from what the file says. */
-export async function enterFile(
-  context: StoreContext,
-  root: Root,
-  place: StreamPlace,
-  head: SegmentHead,
-  file: string,
-  endUtcMs: number,
-): Promise<void> {
+export async function enterFile(context: StoreContext, root: Root, place: StreamPlace, head: SegmentHead, file: string): Promise<void> {
   const { camera, stream, channel, name } = place;
   const { run, sequence, startUtcMs, startMonoMs, clockTrusted, crc64, blake3 } = head;
   const bytes = (await sizeOf(join(root.path, name, file))) ?? head.bytes;
@@ -72,7 +65,7 @@ export async function enterFile(
     root: root.id,
     file,
     startUtcMs,
-    endUtcMs: Math.round(endUtcMs),
+    endUtcMs: head.endUtcMs ?? startUtcMs,
     bytes,
     crc64,
     blake3,

@@ -1,4 +1,4 @@
-import type { SegmentHead } from "../engine/types.ts";
+import type { FolderEntry, SegmentBrief, SegmentHead, SegmentScan, UnreadFile } from "../engine/types.ts";
 import type { GapCause, StreamKey, StreamKind, TimeRange } from "../media/types.ts";
 
 /** A stream as paths and files know it. */
@@ -95,9 +95,13 @@ export interface RootUsage {
 
 /** The file steps the store orders; implemented by the engine. Rust executes, TypeScript commits. */
 export interface FileSteps {
-  scanSegment(path: string, bytesPerSecond: number): Promise<import("../engine/types.ts").SegmentScan>;
+  scanSegment(path: string, bytesPerSecond: number): Promise<SegmentScan>;
   readSegment(path: string): Promise<SegmentHead>;
-  recoverSegment(path: string): Promise<import("../engine/types.ts").SegmentScan>;
+  /** Header and seal of many files of one folder, in this order; a file that cannot be read is answered as such. */
+  readSegments(directory: string, names: readonly string[]): Promise<readonly (SegmentBrief | UnreadFile)[]>;
+  /** Every file of a folder, by name; an absent folder is empty. */
+  listFolder(directory: string): Promise<readonly FolderEntry[]>;
+  recoverSegment(path: string): Promise<SegmentScan>;
   renameDurable(from: string, to: string): Promise<void>;
   removeDurable(path: string, pruneDirectory: boolean): Promise<void>;
   appendDurable(path: string, line: string): Promise<void>;

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { engineFiles } from "../../src/engine/files.ts";
 import { loadAddon } from "../../src/engine/loader.ts";
 import type { Fact, NativeEngine, StreamOptions, TrackSetup } from "../../src/engine/types.ts";
 
@@ -165,6 +166,21 @@ describe("addon", () => {
     const head = await addon.files.readSegment(path);
     expect(head).toMatchObject({ serial: "RMS1", channel: 1, stream: "main", run: RUN, sequence: 0, sealed: true, durationMs: 4000 });
     expect([head.blake3, head.crc64, head.bytes, head.previousBlake3]).toEqual([sealed.blake3, sealed.crc64, sealed.bytes, null]);
+    expect(head.endUtcMs).toBe(ended.endUtcMs);
+    const [entry, text] = [/[^/]+$/.exec(path)?.[0] ?? "", "no segment"];
+    await Bun.write(join(directory, "RMS1_1/20260101/text"), text);
+    const files = engineFiles(addon.files);
+    expect(await files.listFolder(join(directory, "RMS1_1/20260101"))).toEqual([
+      [entry, head.bytes],
+      ["text", text.length],
+    ]);
+    const { sealed: _, previousBlake3: __, tracks: ___, ...told } = head;
+    const found = await files.readSegments(join(directory, "RMS1_1/20260101"), [entry, "text", "absent"]);
+    expect(found).toEqual([
+      { file: entry, ...told },
+      { file: "text", code: "SEGMENT_DAMAGED", problem: expect.any(String) },
+      { file: "absent", code: "NOT_FOUND", problem: expect.any(String) },
+    ]);
     const scan = await addon.files.scanSegment(path, 0);
     expect(scan.problems).toEqual([]);
     expect(scan.fragments.length).toBe(4);

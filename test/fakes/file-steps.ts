@@ -1,7 +1,7 @@
 import { appendFile, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
-import { RecorderError } from "../../src/base/errors.ts";
-import type { FragmentEntry, SegmentHead, SegmentScan } from "../../src/engine/types.ts";
+import { dirname, join } from "node:path";
+import { RecorderError, toRecorderError } from "../../src/base/errors.ts";
+import type { FolderEntry, FragmentEntry, SegmentBrief, SegmentHead, SegmentScan, UnreadFile } from "../../src/engine/types.ts";
 import type { FileSteps, SegmentId } from "../../src/store/types.ts";
 
 export interface FakeFragment {
@@ -33,6 +33,8 @@ export class FakeFileSteps implements FileSteps {
   /** Appended to in order; what a writer thread would hold open. */
   readonly #growing = new Map<string, string>();
   readonly scanned: string[] = [];
+  /** Files whose header and seal were read in bulk. */
+  readonly read: string[] = [];
   dieAt: FakeStep | null = null;
   failJournal: RecorderError | null = null;
   failUnlink: RecorderError | null = null;
@@ -72,13 +74,15 @@ export class FakeFileSteps implements FileSteps {
 
   async readSegment(path: string): Promise<SegmentHead> {
     this.#live();
-    const { identity, seal } = await parse(path);
+    const { identity, seal, fragments } = await parse(path);
     if (identity === null) throw new RecorderError("SEGMENT_DAMAGED", `${path}: no header`);
+    const last = fragments.at(-1);
     return {
       startMonoMs: 0,
       clockTrusted: true,
       ...identity,
       sealed: seal !== null,
+      endUtcMs: seal === null || last === undefined ? null : last.startUtcMs + last.durationMs,
       durationMs: seal?.durationMs ?? null,
       bytes: (await stat(path)).size,
       crc64: seal?.crc64 ?? null,
@@ -86,6 +90,31 @@ export class FakeFileSteps implements FileSteps {
       previousBlake3: null,
       tracks: [],
     };
+  }
+
+  async readSegments(directory: string, names: readonly string[]): Promise<(SegmentBrief | UnreadFile)[]> {
+    this.read.push(...names.map((name) => join(directory, name)));
+    const reading = names.map(async (file) => {
+      try {
+        const { sealed: _, previousBlake3: __, tracks: ___, ...brief } = await this.readSegment(join(directory, file));
+        return { file, ...brief };
+      } catch (error) {
+        const { code, message } = toRecorderError(error);
+        return { file, code, problem: message };
+      }
+    });
+    this.#live();
+    return Promise.all(reading);
+  }
+
+  async listFolder(directory: string): Promise<FolderEntry[]> {
+    this.#live();
+    const names = (await readdir(directory).catch(() => [])).sort();
+    const sizes = await Promise.all(names.map((name) => sizeOf(join(directory, name))));
+    return names.flatMap((name, index): FolderEntry[] => {
+      const bytes = sizes[index] ?? null;
+      return bytes === null ? [] : [[name, bytes]];
+    });
   }
 
   async recoverSegment(path: string): Promise<SegmentScan> {
@@ -175,7 +204,8 @@ function hashes(fragments: readonly FragmentEntry[]): { crc64: string; blake3: s
 
 async function parse(path: string): Promise<Parsed> {
   const text = await readFile(path, "latin1").catch((error: unknown) => {
-    throw new RecorderError("DISK_FAULT", `${path} cannot be read`, {}, { cause: error });
+    const code = (error as NodeJS.ErrnoException).code === "ENOENT" ? "NOT_FOUND" : "DISK_FAULT";
+    throw new RecorderError(code, `${path} cannot be read`, {}, { cause: error });
   });
   const parsed = { identity: null as Parsed["identity"], fragments: [] as FragmentEntry[], wholeBytes: 0, seal: null as Parsed["seal"] };
   const problems: string[] = [];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use easyrms_engine::{EngineError, files};
+use easyrms_engine::{EngineError, files, folders};
 use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
 use napi::{Env, Task};
 use napi_derive::napi;
@@ -51,6 +51,16 @@ pub fn scan_segment(path: String, bytes_per_second: f64) -> Result<AsyncTask<Ste
 #[napi(namespace = "files")]
 pub fn read_segment(path: String) -> AsyncTask<Step<files::SegmentEnds, SegmentHead>> {
     Step::task(move || files::read_segment(Path::new(&path)), SegmentHead::from)
+}
+
+#[napi(namespace = "files")]
+pub fn read_segments(directory: String, names: Vec<String>) -> AsyncTask<Step<String, String>> {
+    Step::task(move || folders::read_segments(Path::new(&directory), &names), |text| text)
+}
+
+#[napi(namespace = "files")]
+pub fn list_folder(directory: String) -> AsyncTask<Step<String, String>> {
+    Step::task(move || folders::list_folder(Path::new(&directory)), |text| text)
 }
 
 #[napi(namespace = "files")]

@@ -25,6 +25,13 @@ pub struct SegmentEnds {
     pub bytes: u64,
 }
 
+impl SegmentEnds {
+    /// UTC of the end of the last fragment, milliseconds; `None` without a seal.
+    pub fn end_utc_ms(&self) -> Option<i64> {
+        self.seal.as_ref().and_then(Seal::end_utc_ms)
+    }
+}
+
 fn at(step: &'static str, path: &Path) -> impl Fn(io::Error) -> EngineError {
     let path = path.to_owned();
     move |error| EngineError::file(step, &path, error)
@@ -66,10 +73,23 @@ fn scan(file: &mut File, path: &Path, bytes_per_second: u64) -> Result<Scan, Eng
 /// Reads header and seal: one small read each, a second one where they are unusually long.
 pub fn read_segment(path: &Path) -> Result<SegmentEnds, EngineError> {
     let file = File::open(path).map_err(at("open", path))?;
+    read_ends(&file, path)
+}
+
+/// The same for one of many files that nobody is going to read soon: nothing is read ahead, and nothing stays in the cache.
+pub(crate) fn read_segment_once(path: &Path) -> Result<SegmentEnds, EngineError> {
+    let file = File::open(path).map_err(at("open", path))?;
+    steps::expect_random_reads(&file);
+    let ends = read_ends(&file, path);
+    steps::drop_cache(&file, 0);
+    ends
+}
+
+fn read_ends(file: &File, path: &Path) -> Result<SegmentEnds, EngineError> {
     let bytes = file.metadata().map_err(at("stat", path))?.len();
     let mut wanted = HEAD_BYTES;
     let head = loop {
-        let prefix = read_range(&file, 0, wanted.min(bytes)).map_err(at("read", path))?;
+        let prefix = read_range(file, 0, wanted.min(bytes)).map_err(at("read", path))?;
         match read_head(&prefix).map_err(|error| damaged(path, &error))? {
             HeadRead::Whole(head) => break head,
             HeadRead::NeedMore(more) if more as u64 > wanted && (more as u64) <= bytes => wanted = more as u64,
@@ -79,7 +99,7 @@ pub fn read_segment(path: &Path) -> Result<SegmentEnds, EngineError> {
     let mut wanted = SEAL_BYTES;
     let seal = loop {
         let from = bytes.saturating_sub(wanted);
-        let tail = read_range(&file, from, bytes - from).map_err(at("read", path))?;
+        let tail = read_range(file, from, bytes - from).map_err(at("read", path))?;
         match read_seal(&tail, bytes).map_err(|error| damaged(path, &error))? {
             SealRead::Whole(seal) => break Some(seal),
             SealRead::Absent => break None,

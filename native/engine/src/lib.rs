@@ -19,6 +19,7 @@ mod writer;
 mod testing;
 
 pub mod files;
+pub mod folders;
 
 pub use engine::{Engine, RootClosing, Stopping, Tap, TapFragment};
 pub use error::EngineError;

@@ -83,7 +83,12 @@ pub fn start_write_out(file: &File, offset: u64, bytes: u64) {
     }
 }
 
-/// Gives the pages of everything up to `bytes` back to the machine; they are on the device.
+/// Keeps the kernel from reading ahead of the small reads that follow.
+pub fn expect_random_reads(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Random);
+}
+
+/// Gives the pages of everything up to `bytes` (0: of the whole file) back to the machine; they are on the device.
 pub fn drop_cache(file: &File, bytes: u64) {
     let _ = rustix::fs::fadvise(file, 0, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
 }

@@ -57,6 +57,14 @@ pub struct Seal {
     pub file_bytes: u64,
 }
 
+impl Seal {
+    /// UTC of the end of the last fragment, milliseconds.
+    pub fn end_utc_ms(&self) -> Option<i64> {
+        let last = self.fragments.last()?;
+        Some(last.start_utc_ms.saturating_add_unsigned(last.duration_us / 1000))
+    }
+}
+
 /// What [`SealDraft::seal`] and [`super::SegmentState::seal`] wrote; fields as in [`Seal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedSummary {
