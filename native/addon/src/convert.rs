@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use easyrms_engine::files::SegmentEnds;
-use easyrms_engine::{TrackOrder, format_uuid, hex, parse_uuid};
+use easyrms_engine::{TrackOrder, format_uuid, hex, parse_uuid, roots};
 use easyrms_media::assembler::AacLengths;
 use easyrms_media::identity::{ClockTrust, StreamKind};
 use easyrms_media::mp4::{Head, Scan, Seal};
@@ -51,7 +51,7 @@ pub struct EngineOptions {
 }
 
 #[napi(object)]
-pub struct RootOptions {
+pub struct WriterOptions {
     pub sync_ms: f64,
 }
 
@@ -212,6 +212,43 @@ impl From<easyrms_engine::Tap> for TapResult {
             init: CopiedBytes(tap.init),
             fragments: tap.fragments.into_iter().map(fragment).collect(),
         }
+    }
+}
+
+#[napi(object)]
+pub struct RootMarker {
+    pub id: String,
+    pub serial: String,
+}
+
+#[napi(object, use_nullable = true)]
+pub struct RootInspection {
+    pub file_system: String,
+    pub directory: Option<String>,
+    pub mount_point: String,
+    pub marker: Option<RootMarker>,
+}
+
+impl From<roots::Inspection> for RootInspection {
+    fn from(found: roots::Inspection) -> Self {
+        Self {
+            file_system: found.file_system.to_string(),
+            directory: found.directory.map(|directory| directory.to_string()),
+            mount_point: found.mount_point.display().to_string(),
+            marker: found.marker.map(|roots::Marker { id, serial, .. }| RootMarker { id, serial }),
+        }
+    }
+}
+
+impl RootInspection {
+    pub fn into_engine(self) -> Result<roots::Inspection> {
+        let number = |text: String, what: &str| text.parse().map_err(|_| misuse(format!("{what} {text:?} is no number")));
+        Ok(roots::Inspection {
+            file_system: number(self.file_system, "fileSystem")?,
+            directory: self.directory.map(|directory| number(directory, "directory")).transpose()?,
+            mount_point: PathBuf::from(self.mount_point),
+            marker: None,
+        })
     }
 }
 

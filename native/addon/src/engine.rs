@@ -1,6 +1,6 @@
 //! `NativeEngine`: each method one order. The callback is one weak, bounded, long-lived thread-safe function, released after the threads are joined.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Status};
 use napi_derive::napi;
 
-use crate::convert::{EngineOptions, RootOptions, SegmentTicket, StreamOptions, TapResult, TrackSetup, to_u16, to_u32, to_u64, to_uuid};
+use crate::convert::{EngineOptions, SegmentTicket, StreamOptions, TapResult, TrackSetup, WriterOptions, to_u16, to_u32, to_u64, to_uuid};
 use crate::failure::{Result, misuse, thrown};
 use crate::files::{Join, join};
 
@@ -110,14 +110,14 @@ impl Engine {
     }
 
     #[napi]
-    pub fn open_root(&self, path: String, options: RootOptions) -> Result<f64> {
-        let sync_ms = to_u32(options.sync_ms, "syncMs")?;
-        self.engine.open_root(Path::new(&path), sync_ms).map(f64::from).map_err(|error| thrown(&error))
+    pub fn open_writer(&self, root: f64, options: WriterOptions) -> Result<()> {
+        let (root, sync_ms) = (to_u32(root, "root")?, to_u32(options.sync_ms, "syncMs")?);
+        self.engine.open_writer(root, sync_ms).map_err(|error| thrown(&error))
     }
 
     #[napi]
-    pub fn close_root(&self, root: f64) -> Result<AsyncTask<Join>> {
-        let closing = self.engine.close_root(to_u32(root, "root")?).map_err(|error| thrown(&error))?;
+    pub fn close_writer(&self, root: f64) -> Result<AsyncTask<Join>> {
+        let closing = self.engine.close_writer(to_u32(root, "root")?).map_err(|error| thrown(&error))?;
         Ok(join(move || closing.join()))
     }
 
@@ -186,6 +186,13 @@ impl Engine {
         // SAFETY: the array is JavaScript's and this is its thread: nobody else touches it before this call returns.
         let page = unsafe { page.as_mut() };
         self.engine.read_stream_stats(to_u32(stream, "stream")?, page).map_err(|error| thrown(&error))
+    }
+
+    #[napi]
+    pub fn read_writer_stats(&self, root: f64, mut page: Float64ArraySlice) -> Result<bool> {
+        // SAFETY: as above.
+        let page = unsafe { page.as_mut() };
+        self.engine.read_writer_stats(to_u32(root, "root")?, page).map_err(|error| thrown(&error))
     }
 
     #[napi]

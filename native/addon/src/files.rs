@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use easyrms_engine::{EngineError, files, folders};
+use easyrms_engine::{EngineError, Root, files, folders, roots};
 use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
 use napi::{Env, Task};
 use napi_derive::napi;
 
-use crate::convert::{FreeSpace, SegmentHead, SegmentScan, to_u64};
+use crate::convert::{FreeSpace, RootInspection, SegmentHead, SegmentScan, to_u32, to_u64};
 use crate::failure::{Result, rejection};
 
 /// A blocking step and the shape of its answer.
@@ -64,29 +64,77 @@ pub fn list_folder(directory: String) -> AsyncTask<Step<String, String>> {
 }
 
 #[napi(namespace = "files")]
-pub fn recover_segment(path: String) -> AsyncTask<Step<easyrms_media::mp4::Scan, SegmentScan>> {
-    Step::task(move || files::recover_segment(Path::new(&path)), SegmentScan::from)
+pub fn inspect_root(path: String) -> AsyncTask<Step<roots::Inspection, RootInspection>> {
+    Step::task(move || roots::inspect(Path::new(&path)), RootInspection::from)
 }
 
 #[napi(namespace = "files")]
-pub fn rename_durable(from: String, to: String) -> AsyncTask<Nothing> {
-    Step::task(move || files::rename_durable(Path::new(&from), Path::new(&to)), |()| ())
+pub fn adopt_root(path: String, inspected: RootInspection, id: String, serial: String) -> Result<AsyncTask<Nothing>> {
+    let inspected = inspected.into_engine()?;
+    Ok(Step::task(move || roots::adopt(Path::new(&path), &inspected, &id, &serial), |()| ()))
 }
 
 #[napi(namespace = "files")]
-pub fn remove_durable(path: String, prune_directory: bool) -> AsyncTask<Nothing> {
-    Step::task(move || files::remove_durable(Path::new(&path), prune_directory), |()| ())
+pub fn open_root(path: String, id: String) -> AsyncTask<Step<u32, f64>> {
+    Step::task(move || roots::open(Path::new(&path), &id), f64::from)
 }
 
 #[napi(namespace = "files")]
-pub fn append_durable(path: String, line: String) -> AsyncTask<Nothing> {
-    Step::task(move || files::append_durable(Path::new(&path), &line), |()| ())
+pub fn close_root(root: f64) -> Result<AsyncTask<Nothing>> {
+    let root = to_u32(root, "root")?;
+    Ok(Step::task(move || roots::close(root), |()| ()))
 }
 
 #[napi(namespace = "files")]
-pub fn free_space(path: String) -> AsyncTask<Step<(u64, u64), FreeSpace>> {
+pub fn check_root(root: f64) -> Result<AsyncTask<Nothing>> {
+    let root = to_u32(root, "root")?;
+    Ok(Step::task(move || roots::check(root), |()| ()))
+}
+
+#[napi(namespace = "files")]
+pub fn test_root(root: f64) -> Result<AsyncTask<Nothing>> {
+    let root = to_u32(root, "root")?;
+    Ok(Step::task(move || roots::test(root), |()| ()))
+}
+
+#[napi(namespace = "files")]
+pub fn recover_segment(root: f64, path: String) -> Result<AsyncTask<Step<easyrms_media::mp4::Scan, SegmentScan>>> {
+    on_root(root, move |root| files::recover_segment(root, Path::new(&path)), SegmentScan::from)
+}
+
+#[napi(namespace = "files")]
+pub fn rename_durable(root: f64, from: String, to: String) -> Result<AsyncTask<Nothing>> {
+    on_root(root, move |root| files::rename_durable(root, Path::new(&from), Path::new(&to)), |()| ())
+}
+
+#[napi(namespace = "files")]
+pub fn remove_durable(root: f64, path: String, prune_directory: bool) -> Result<AsyncTask<Nothing>> {
+    on_root(root, move |root| files::remove_durable(root, Path::new(&path), prune_directory), |()| ())
+}
+
+#[napi(namespace = "files")]
+pub fn append_durable(root: f64, path: String, line: String) -> Result<AsyncTask<Nothing>> {
+    on_root(root, move |root| files::append_durable(root, Path::new(&path), &line), |()| ())
+}
+
+#[napi(namespace = "files")]
+pub fn free_space(root: f64) -> Result<AsyncTask<Step<(u64, u64), FreeSpace>>> {
     let answer = |(available, total): (u64, u64)| FreeSpace { available_bytes: available as f64, total_bytes: total as f64 };
-    Step::task(move || files::free_space(Path::new(&path)), answer)
+    on_root(root, files::free_space, answer)
+}
+
+/// A step on a root that is open when its turn comes.
+fn on_root<T, J>(
+    root: f64,
+    run: impl FnOnce(&Root) -> Result<T, EngineError> + Send + 'static,
+    answer: fn(T) -> J,
+) -> Result<AsyncTask<Step<T, J>>>
+where
+    T: Send + 'static,
+    J: ToNapiValue + TypeName,
+{
+    let root = to_u32(root, "root")?;
+    Ok(Step::task(move || roots::get(root).and_then(|root| run(&root)), answer))
 }
 
 /// Waits for threads that are on their way out.

@@ -27,6 +27,12 @@ pub fn stream_stats() -> Vec<&'static str> {
     easyrms_engine::STREAM_STATS.to_vec()
 }
 
+/// Names of the slots of a writer's stats page, in order.
+#[napi]
+pub fn writer_stats() -> Vec<&'static str> {
+    easyrms_engine::WRITER_STATS.to_vec()
+}
+
 /// Names of the slots of the engine's stats page, in order.
 #[napi]
 pub fn engine_stats() -> Vec<&'static str> {

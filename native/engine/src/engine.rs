@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,13 +14,15 @@ use mio::{Poll, Waker};
 
 use crate::error::EngineError;
 use crate::facts::{Fact, FactQueue};
+use crate::ids;
 use crate::net::{self, Callback, NetOptions};
 use crate::orders::{Order, OrderQueue};
+use crate::roots;
 use crate::setup::{TrackOrder, play_tracks};
 use crate::stats::{EngineSlot, Page};
 use crate::stream::{StreamOptions, StreamShared};
 use crate::ticket::SegmentTicket;
-use crate::writer::{self, Inbox, SegmentKey, WriterOptions, WriterOrder};
+use crate::writer::{self, Inbox, Progress, SegmentKey, WriterOptions, WriterOrder};
 
 /// Sample buffers kept for reuse.
 const POOLED_BUFFERS: usize = 64;
@@ -31,13 +32,6 @@ const MAX_POOLED_BYTES: usize = 64 << 20;
 const MAX_TAP_BYTES: usize = 8 << 20;
 /// Length of an RTSP request at most.
 const MAX_TEXT_BYTES: usize = 64 << 10;
-
-/// Ids are never reused within the process, over engines as well.
-static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-
-fn next_id() -> u32 {
-    NEXT_ID.fetch_add(1, Ordering::Relaxed)
-}
 
 /// What a tap copied out of the ring.
 #[derive(Debug, Default)]
@@ -80,21 +74,33 @@ struct Running {
     orders: Arc<OrderQueue>,
     facts: Arc<FactQueue>,
     streams: HashMap<u32, Arc<StreamShared>>,
-    roots: HashMap<u32, Arc<Inbox>>,
-    /// Ids from here on were given out by this engine.
+    /// By the root they write to.
+    writers: HashMap<u32, Writer>,
+    /// Ids of streams and connections from here on were given out by this engine.
     first_id: u32,
     thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    inbox: Arc<Inbox>,
+    progress: Arc<Progress>,
 }
 
 impl Running {
     /// Refuses an id that was never given out; one whose thing is gone passes.
     fn known(&self, what: &str, id: u32) -> Result<(), EngineError> {
-        if (self.first_id..NEXT_ID.load(Ordering::Relaxed)).contains(&id) {
+        if (self.first_id..ids::unused()).contains(&id) {
             Ok(())
         } else {
             Err(EngineError::Misuse(format!("{what} {id} was never opened")))
         }
     }
+}
+
+/// Roots are older than the engine.
+fn known_root(root: u32) -> Result<(), EngineError> {
+    if (1..ids::unused()).contains(&root) { Ok(()) } else { Err(EngineError::Misuse(format!("root {root} was never opened"))) }
 }
 
 /// Threads that are on their way out; joined by [`Stopping::join`] where blocking does no harm.
@@ -110,11 +116,11 @@ impl Stopping {
     }
 }
 
-/// A root whose writer is on its way out.
+/// A writer that is on its way out.
 #[derive(Debug)]
-pub struct RootClosing(Option<mpsc::Receiver<()>>);
+pub struct WriterClosing(Option<mpsc::Receiver<()>>);
 
-impl RootClosing {
+impl WriterClosing {
     pub fn join(self) {
         if let Some(done) = self.0 {
             // The other end goes without a word only when the engine stopped meanwhile, writers included.
@@ -148,7 +154,7 @@ impl Engine {
         let waker = Arc::new(Waker::new(poll.registry(), net::WAKER).map_err(internal)?);
         let orders = Arc::new(OrderQueue::new(Arc::clone(&waker)));
         let facts = Arc::new(FactQueue::new(waker));
-        let first_id = NEXT_ID.load(Ordering::Relaxed);
+        let first_id = ids::unused();
         let thread = net::spawn(NetOptions {
             tick: self.tick,
             poll,
@@ -159,7 +165,7 @@ impl Engine {
             callback,
         })
         .map_err(internal)?;
-        *state = State::Running(Running { orders, facts, streams: HashMap::new(), roots: HashMap::new(), first_id, thread });
+        *state = State::Running(Running { orders, facts, streams: HashMap::new(), writers: HashMap::new(), first_id, thread });
         Ok(())
     }
 
@@ -174,42 +180,45 @@ impl Engine {
         }
     }
 
-    /// Starts the writer of a storage root and returns the root's id.
-    pub fn open_root(&self, path: &Path, sync_ms: u32) -> Result<u32, EngineError> {
+    /// Starts the writer of a root that is open (see [`roots::open`]) and has none.
+    pub fn open_writer(&self, root: u32, sync_ms: u32) -> Result<(), EngineError> {
         let stats = Arc::clone(&self.stats);
+        let home = roots::get(root)?;
         self.running(|running| {
-            let metadata = std::fs::metadata(path).map_err(|error| EngineError::file("open-root", path, error))?;
-            if !metadata.is_dir() {
-                return Err(EngineError::file("open-root", path, std::io::Error::from_raw_os_error(libc::ENOTDIR)));
+            if running.writers.contains_key(&root) {
+                return Err(EngineError::Misuse(format!("root {root} has a writer")));
             }
-            let root = next_id();
             let inbox = Arc::new(Inbox::default());
+            let progress = Arc::new(Progress::default());
             let orders = Arc::clone(&running.orders);
             let thread = writer::spawn(WriterOptions {
                 root,
+                home,
                 sync_after: Duration::from_millis(u64::from(sync_ms)),
                 inbox: Arc::clone(&inbox),
                 facts: Arc::clone(&running.facts),
                 stats,
+                progress: Arc::clone(&progress),
                 report: Box::new(move |report| orders.send_always(Order::Writer(report))),
             })
             .map_err(|error| EngineError::Internal(format!("writer thread: {error}")))?;
-            running.orders.send_always(Order::OpenRoot { root, inbox: Arc::clone(&inbox), thread });
-            running.roots.insert(root, inbox);
-            Ok(root)
+            running.orders.send_always(Order::OpenWriter { root, inbox: Arc::clone(&inbox), thread });
+            running.writers.insert(root, Writer { inbox, progress });
+            Ok(())
         })
     }
 
-    /// Ends the segments on a root and its writer. A root that is gone is passed over.
-    pub fn close_root(&self, root: u32) -> Result<RootClosing, EngineError> {
+    /// Gives up the segments on a root and ends its writer; what was not durable goes on in the segment of the stream's next ticket.
+    /// A writer that is gone is passed over.
+    pub fn close_writer(&self, root: u32) -> Result<WriterClosing, EngineError> {
         self.running(|running| {
-            running.known("root", root)?;
-            if running.roots.remove(&root).is_none() {
-                return Ok(RootClosing(None));
+            known_root(root)?;
+            if running.writers.remove(&root).is_none() {
+                return Ok(WriterClosing(None));
             }
             let (done, closed) = mpsc::channel();
-            running.orders.send_always(Order::CloseRoot { root, done });
-            Ok(RootClosing(Some(closed)))
+            running.orders.send_always(Order::CloseWriter { root, done });
+            Ok(WriterClosing(Some(closed)))
         })
     }
 
@@ -219,7 +228,7 @@ impl Engine {
             return Err(EngineError::Input(format!("fragmentMs {}, 100 to 10000 is possible", options.fragment_ms)));
         }
         self.running(|running| {
-            let id = next_id();
+            let id = ids::next();
             let stream = Arc::new(StreamShared::new(id, options));
             running.orders.send(Order::OpenStream { stream: Arc::clone(&stream) })?;
             running.streams.insert(id, stream);
@@ -250,7 +259,7 @@ impl Engine {
                     .parse()
                     .map_err(|_| EngineError::Input(format!("address {address:?} is not numeric; names are resolved before")))?,
             };
-            let connection = next_id();
+            let connection = ids::next();
             running.orders.send(Order::Connect { connection, stream, address, timeout_ms })?;
             Ok(connection)
         })
@@ -293,7 +302,7 @@ impl Engine {
     pub fn ticket(&self, stream: u32, ticket: SegmentTicket) -> Result<(), EngineError> {
         self.running(|running| {
             running.known("stream", stream)?;
-            running.known("root", ticket.root)?;
+            known_root(ticket.root)?;
             running.orders.send(Order::Ticket { stream, ticket: Box::new(ticket) })
         })
     }
@@ -310,10 +319,10 @@ impl Engine {
     /// Close procedure of an ended segment. A root that is gone answers with a `segmentFailed` fact.
     pub fn finish_segment(&self, root: u32, run: [u8; 16], sequence: u32, final_path: PathBuf) -> Result<(), EngineError> {
         self.running(|running| {
-            running.known("root", root)?;
+            known_root(root)?;
             let key = SegmentKey { run, sequence };
-            if let Some(inbox) = running.roots.get(&root) {
-                inbox.send(WriterOrder::Finish { key, final_path });
+            if let Some(writer) = running.writers.get(&root) {
+                writer.inbox.send(WriterOrder::Finish { key, final_path });
             } else {
                 running.facts.push(Fact::SegmentFailed {
                     name: key.name(0),
@@ -357,6 +366,18 @@ impl Engine {
                 shared.stats.copy_to(out);
             }
             Ok(shared.is_some())
+        })
+    }
+
+    /// Copies the numbers of a root's writer; false if it has none. Of one reader: what peaked since the last reading is forgotten.
+    pub fn read_writer_stats(&self, root: u32, out: &mut [f64]) -> Result<bool, EngineError> {
+        self.running(|running| {
+            known_root(root)?;
+            let writer = running.writers.get(&root);
+            if let Some(writer) = writer {
+                writer.progress.read(out);
+            }
+            Ok(writer.is_some())
         })
     }
 

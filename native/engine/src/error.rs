@@ -19,6 +19,9 @@ pub enum EngineError {
     File { step: &'static str, path: PathBuf, source: io::Error },
     #[error("{}: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
+    /// A storage root that is not there, or is not the one it is taken for.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 impl EngineError {
@@ -34,9 +37,20 @@ impl EngineError {
             Self::Input(_) => "INPUT_INVALID",
             Self::Internal(_) => "INTERNAL",
             Self::Damaged { .. } => "SEGMENT_DAMAGED",
+            Self::Unavailable(_) => "ROOT_UNAVAILABLE",
+            Self::File { source, .. } if source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none() => "INPUT_INVALID",
             Self::File { source, .. } => match source.raw_os_error().unwrap_or(0) {
                 libc::ENOSPC | libc::EDQUOT => "DISK_FULL",
-                libc::EIO | libc::EROFS | libc::ENODEV | libc::ENXIO | libc::ESTALE => "DISK_FAULT",
+                libc::EIO
+                | libc::EROFS
+                | libc::ENODEV
+                | libc::ENXIO
+                | libc::ESTALE
+                | libc::ENOTCONN
+                | libc::EUCLEAN
+                | libc::EREMOTEIO
+                | libc::ENOMEDIUM
+                | libc::ETIMEDOUT => "DISK_FAULT",
                 libc::ENOENT | libc::ENOTDIR => "NOT_FOUND",
                 libc::EEXIST | libc::ENOTEMPTY => "CONFLICT",
                 libc::EACCES | libc::EPERM => "PERMISSION_DENIED",

@@ -1,14 +1,19 @@
 //! File steps that TypeScript orders one by one, outside the running engine. Each blocks and belongs on a worker thread.
+//! What only reads goes by path; what changes something goes through the root.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use easyrms_media::mp4::{Head, HeadRead, Scan, Seal, SealRead, SegmentScanner, read_head, read_seal};
 
+use rustix::fs::{AtFlags, OFlags, fsync, unlinkat};
+use rustix::io::Errno;
+
 use crate::error::EngineError;
+use crate::root::{Root, name_of};
 use crate::writer::steps;
 
 /// What a scan reads at a time.
@@ -118,8 +123,8 @@ fn read_range(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
 
 /// Recovers a file that was not closed: cuts it after the last whole fragment, seals it, and makes it durable.
 /// A sealed file, and one without a whole fragment, stays as it is. The scan returned is that of the file as it is then.
-pub fn recover_segment(path: &Path) -> Result<Scan, EngineError> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(at("open", path))?;
+pub fn recover_segment(root: &Root, path: &Path) -> Result<Scan, EngineError> {
+    let mut file = root.open(path, OFlags::RDWR).map_err(at("open", path))?;
     let mut found = scan(&mut file, path, 0)?;
     let Some(draft) = found.draft.take() else { return Ok(found) };
     let mut seal = Vec::new();
@@ -129,47 +134,49 @@ pub fn recover_segment(path: &Path) -> Result<Scan, EngineError> {
     // Also gives back the blocks that were reserved behind the end.
     file.set_len(found.whole_bytes + seal.len() as u64).map_err(at("truncate", path))?;
     file.sync_data().map_err(at("sync", path))?;
-    scan_segment(path, 0)
+    file.rewind().map_err(at("read", path))?;
+    scan(&mut file, path, 0)
 }
 
 /// Renames without replacing and makes it durable. The target's directory is created.
-pub fn rename_durable(from: &Path, to: &Path) -> Result<(), EngineError> {
-    steps::directory_of(to).and_then(steps::create_directories).map_err(at("create-directory", to))?;
-    steps::rename_new(from, to).map_err(at("rename", to))?;
-    steps::sync_directories(from, to).map_err(at("sync-directory", to))
+pub fn rename_durable(root: &Root, from: &Path, to: &Path) -> Result<(), EngineError> {
+    let rename = root.rename(from, to).map_err(at("create-directory", to))?;
+    rename.act().map_err(at("rename", to))?;
+    rename.sync().map_err(at("sync-directory", to))
 }
 
 /// Removes a file, absent or not, and makes that durable; with `prune_directory` its directory too, if that is empty now.
-pub fn remove_durable(path: &Path, prune_directory: bool) -> Result<(), EngineError> {
-    let directory = steps::directory_of(path).map_err(at("unlink", path))?;
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("unlink", path)(error)),
-        _ => {}
+pub fn remove_durable(root: &Root, path: &Path, prune_directory: bool) -> Result<(), EngineError> {
+    let directory = match root.directory_of(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(at("unlink", path))?,
+    };
+    match name_of(path).map(|name| unlinkat(&directory, name, AtFlags::empty())).map_err(at("unlink", path))? {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(at("unlink", path)(error.into())),
     }
-    if prune_directory {
-        match fs::remove_dir(directory) {
-            Ok(()) => {
-                return steps::directory_of(directory).and_then(steps::sync_directory).map_err(at("sync-directory", directory));
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {}
-            Err(error) => return Err(at("rmdir", directory)(error)),
+    if let Some(emptied) = path.parent().filter(|parent| prune_directory && *parent != root.path()) {
+        let above = root.directory_of(emptied).map_err(at("rmdir", emptied))?;
+        match name_of(emptied).map(|name| unlinkat(&above, name, AtFlags::REMOVEDIR)).map_err(at("rmdir", emptied))? {
+            Ok(()) => return fsync(&above).map_err(|error| at("sync-directory", emptied)(error.into())),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => {}
+            Err(error) => return Err(at("rmdir", emptied)(error.into())),
         }
     }
-    match steps::sync_directory(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("sync-directory", directory)(error)),
-        _ => Ok(()),
-    }
+    fsync(&directory).map_err(|error| at("sync-directory", path)(error.into()))
 }
 
 /// Appends a line, ending it if it is not, and makes it durable; creates file and directory.
 /// A torn line left by a power cut is ended first, so that it spoils itself only.
-pub fn append_durable(path: &Path, line: &str) -> Result<(), EngineError> {
-    let directory = steps::directory_of(path).map_err(at("append", path))?;
-    let existed = path.exists();
-    if !existed {
-        steps::create_directories(directory).map_err(at("create-directory", directory))?;
-    }
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(at("open", path))?;
+pub fn append_durable(root: &Root, path: &Path, line: &str) -> Result<(), EngineError> {
+    let flags = OFlags::RDWR | OFlags::APPEND;
+    let (mut file, created_in) = match root.open(path, flags) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = root.create_directory_of(path).map_err(at("create-directory", path))?;
+            (root.open_or_create(path, flags).map_err(at("open", path))?, Some(directory))
+        }
+        opened => (opened.map_err(at("open", path))?, None),
+    };
     let bytes = file.metadata().map_err(at("stat", path))?.len();
     let mut text = String::with_capacity(line.len() + 2);
     if let Some(last) = bytes.checked_sub(1)
@@ -183,11 +190,11 @@ pub fn append_durable(path: &Path, line: &str) -> Result<(), EngineError> {
     }
     file.write_all(text.as_bytes()).map_err(at("append", path))?;
     file.sync_data().map_err(at("sync", path))?;
-    if existed { Ok(()) } else { steps::sync_directory(directory).map_err(at("sync-directory", directory)) }
+    created_in.map_or(Ok(()), |directory| fsync(&directory).map_err(|error| at("sync-directory", path)(error.into())))
 }
 
-/// Bytes available to this user, and bytes in total, of the file system that holds `path`.
-pub fn free_space(path: &Path) -> Result<(u64, u64), EngineError> {
-    let space = rustix::fs::statvfs(path).map_err(|error| EngineError::file("statvfs", path, error))?;
+/// Bytes available to this user, and bytes in total, of the file system a root is on.
+pub fn free_space(root: &Root) -> Result<(u64, u64), EngineError> {
+    let space = rustix::fs::fstatvfs(root).map_err(|error| EngineError::file("statvfs", root.path(), error))?;
     Ok((space.f_bavail.saturating_mul(space.f_frsize), space.f_blocks.saturating_mul(space.f_frsize)))
 }

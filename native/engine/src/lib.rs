@@ -5,10 +5,12 @@ mod clock;
 mod engine;
 mod error;
 mod facts;
+mod ids;
 mod net;
 mod orders;
 mod recording;
 mod ring;
+mod root;
 mod setup;
 mod stats;
 mod stream;
@@ -20,11 +22,13 @@ mod testing;
 
 pub mod files;
 pub mod folders;
+pub mod roots;
 
-pub use engine::{Engine, RootClosing, Stopping, Tap, TapFragment};
+pub use engine::{Engine, Stopping, Tap, TapFragment, WriterClosing};
 pub use error::EngineError;
 pub use facts::TrackDescription;
+pub use root::Root;
 pub use setup::TrackOrder;
-pub use stats::{ENGINE_STATS, STREAM_STATS};
+pub use stats::{ENGINE_STATS, STREAM_STATS, WRITER_STATS};
 pub use stream::StreamOptions;
 pub use ticket::{SegmentTicket, format_uuid, hex, parse_uuid};

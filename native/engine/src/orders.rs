@@ -27,13 +27,13 @@ pub struct PlayTrack {
 /// One order; ids of what is gone already are passed over.
 #[derive(Debug)]
 pub enum Order {
-    OpenRoot {
+    OpenWriter {
         root: u32,
         inbox: Arc<Inbox>,
         thread: JoinHandle<()>,
     },
-    /// Ends segments on the root and stops its writer; `done` learns that it has returned.
-    CloseRoot {
+    /// Gives up the segments on the root and ends its writer; `done` learns that it has returned.
+    CloseWriter {
         root: u32,
         done: std::sync::mpsc::Sender<()>,
     },

@@ -50,7 +50,7 @@ struct Held {
 /// Recording of one stream.
 ///
 /// Invariants: bytes waiting plus bytes with the writer stay under the stream's `queue_bytes`, give or take a fragment;
-/// a segment begins with a random access point; fragments reach the writer in order, each at most once unless the writer gave it back.
+/// a segment begins with a random access point; fragments reach the writer in order, each at most once unless a segment was given up.
 #[derive(Debug)]
 pub struct Recording {
     shared: Arc<StreamShared>,
@@ -65,6 +65,8 @@ pub struct Recording {
     last_opened: Option<SegmentKey>,
     /// The failed segment whose fragments are on their way back; nothing is handed out until they are here.
     reclaiming: Option<SegmentKey>,
+    /// The segment before was given up: the next one may begin with what that one has, too.
+    may_repeat: bool,
     /// Of the next fragment: [`Discontinuity::Dropped`] where fragments behind the last one that waits were.
     next_discontinuity: Option<Discontinuity>,
     /// First fragment sequence that was never queued.
@@ -86,6 +88,7 @@ impl Recording {
             current: None,
             last_opened: None,
             reclaiming: None,
+            may_repeat: false,
             next_discontinuity: None,
             next_sequence: 0,
             runs_ended: 0,
@@ -184,13 +187,11 @@ impl Recording {
         self.pump(out);
     }
 
-    /// Ends recording on a root that is about to close.
-    pub fn root_closing(&mut self, root: u32, out: &mut dyn Outlet) {
-        if self.held.as_ref().is_some_and(|held| held.ticket.root == root) {
-            self.held = None;
-        }
-        if self.current.as_ref().is_some_and(|current| current.root == root) {
-            self.end(SegmentEnd::Requested, out);
+    /// A root is about to close: its writer gives back by itself what it did not make durable.
+    pub fn root_closing(&mut self, root: u32) {
+        self.held.take_if(|held| held.ticket.root == root);
+        if let Some(current) = self.current.take_if(|current| current.root == root) {
+            self.reclaiming = Some(current.key);
         }
     }
 
@@ -200,18 +201,18 @@ impl Recording {
             self.current = None;
             self.reclaiming = Some(key);
         }
-        if !out.write(root, WriterOrder::Reclaim { stream: self.shared.id, key }) {
-            self.reclaimed(key, Vec::new(), out);
-        }
+        // A writer that is on its way out is not there to be asked, and need not be.
+        out.write(root, WriterOrder::Reclaim { stream: self.shared.id, key });
     }
 
-    /// Fragments of a failed segment that are on no stable storage. They go on in the next segment from their first random access point.
+    /// Fragments of a failed segment that are on no stable storage. They go on in the next segment, behind what it takes to decode them.
     pub fn reclaimed(&mut self, key: SegmentKey, items: Vec<Item>, out: &mut dyn Outlet) {
         for item in &items {
             self.shared.remove_in_flight(item.memory_bytes());
         }
         if self.reclaiming == Some(key) {
             self.reclaiming = None;
+            self.may_repeat = true;
             for item in items.into_iter().rev() {
                 self.waiting_bytes += item.memory_bytes();
                 self.queue.push_front(Waiting::Fragment(item));
@@ -289,6 +290,7 @@ impl Recording {
     }
 
     fn end(&mut self, reason: SegmentEnd, out: &mut dyn Outlet) {
+        self.may_repeat = false;
         if let Some(current) = self.current.take() {
             out.write(current.root, WriterOrder::End { key: current.key, reason });
         }
@@ -317,7 +319,9 @@ impl Recording {
             return false;
         };
         if !random_access {
-            self.drop_oldest(out);
+            if !self.lead_in() {
+                self.drop_oldest(out);
+            }
             return true;
         }
         if self.held.as_ref().is_some_and(|held| held.runs_ended < run) {
@@ -331,6 +335,7 @@ impl Recording {
         let key = SegmentKey { run: ticket.run, sequence: ticket.sequence };
         let root = ticket.root;
         self.last_opened = Some(key);
+        self.may_repeat = false;
         self.current = Some(Current { key, root, start_us: item.fragment.start_us, start_utc_ms: item.fragment.start_utc_ms });
         self.waiting_bytes -= bytes;
         self.shared.add_in_flight(bytes);
@@ -349,6 +354,21 @@ impl Recording {
             self.shared.remove_in_flight(bytes);
             self.waiting_bytes += bytes;
             self.queue.push_front(Waiting::Fragment(lost));
+        }
+        true
+    }
+
+    /// Puts the beginning of its group of pictures in front of what waits: a file that was given up has it, the next one needs it.
+    fn lead_in(&mut self) -> bool {
+        let Some(front) = self.front().filter(|item| self.may_repeat && item.discontinuity.is_none()) else { return false };
+        let items = self.shared.ring().lead_in(front.run, front.fragment.sequence);
+        let bytes: u64 = items.iter().map(Item::memory_bytes).sum();
+        if items.is_empty() || self.waiting_bytes + self.shared.in_flight_bytes() + bytes > self.shared.options.queue_bytes {
+            return false;
+        }
+        self.waiting_bytes += bytes;
+        for item in items.into_iter().rev() {
+            self.queue.push_front(Waiting::Fragment(item));
         }
         true
     }

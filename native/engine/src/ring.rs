@@ -115,6 +115,25 @@ impl Ring {
             .skip_while(|item| !item.fragment.random_access)
     }
 
+    /// The fragments of a run from the last random access point before `sequence` up to there; none if one of them is missing.
+    pub fn lead_in(&self, run: u64, sequence: u64) -> Vec<Item> {
+        let mut items = Vec::new();
+        for item in self.items.iter().rev().skip_while(|item| item.fragment.sequence >= sequence) {
+            if item.run != run || item.fragment.sequence + items.len() as u64 + 1 != sequence {
+                break;
+            }
+            items.push(item.clone());
+            if item.fragment.random_access {
+                items.reverse();
+                return items;
+            }
+            if item.discontinuity.is_some() {
+                break;
+            }
+        }
+        Vec::new()
+    }
+
     /// For a tap: fragments from `sequence` on with one set of tracks, up to `max_bytes` but at least one.
     /// True if what was asked for has left the ring; then it starts with the oldest random access point.
     pub fn tap(&self, sequence: u64, max_bytes: usize) -> (Vec<Arc<Fragment>>, bool) {
@@ -173,6 +192,19 @@ mod tests {
             ring.push(item_of(sequence, 1000, true, None));
         }
         assert_eq!(sequences(&ring), [20, 21, 22]);
+    }
+
+    #[test]
+    fn a_lead_in_is_whole_or_nothing() {
+        let mut ring = Ring::new(5000, 1 << 20);
+        for sequence in 0..9 {
+            ring.push(item_of(sequence, 1000, sequence.is_multiple_of(4), None));
+        }
+        let led = |run, sequence| ring.lead_in(run, sequence).iter().map(|item| item.fragment.sequence).collect::<Vec<_>>();
+        assert_eq!(led(0, 7), [4, 5, 6]);
+        assert_eq!(led(0, 10), [] as [u64; 0], "9 is missing");
+        assert_eq!(led(1, 7), [] as [u64; 0], "of another run");
+        assert_eq!(led(0, 4), [] as [u64; 0], "the ring begins there");
     }
 
     #[test]

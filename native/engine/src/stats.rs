@@ -92,6 +92,18 @@ page! {
     PooledBytes = "pooled_bytes",
 }
 
+page! {
+    /// Numbers of a root's writer; all but `syncs` are gauges.
+    WriterSlot, WRITER_STATS:
+    /// How long the step in progress has lasted when the page is read; 0 between steps.
+    StepUs = "step_us",
+    /// The same of the group sync, or the close of a file, in progress.
+    SyncUs = "sync_us",
+    /// The longest that ended since the page was read last.
+    SyncPeakUs = "sync_peak_us",
+    Syncs = "syncs",
+}
+
 /// A page of numbers. Each is read and written on its own: a page is never a consistent cut.
 #[derive(Debug)]
 pub struct Page<S> {

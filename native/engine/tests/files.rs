@@ -5,47 +5,53 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use easyrms_engine::files;
+use easyrms_engine::{Root, files};
 
 #[test]
 fn append_creates_what_is_missing_and_ends_torn_lines() {
     let directory = tempfile::tempdir().unwrap();
+    let root = Root::at(directory.path()).unwrap();
     let journal = directory.path().join("a/b/journal.ndjson");
-    files::append_durable(&journal, "{\"one\":1}").unwrap();
-    files::append_durable(&journal, "{\"two\":2}\n").unwrap();
+    files::append_durable(&root, &journal, "{\"one\":1}").unwrap();
+    files::append_durable(&root, &journal, "{\"two\":2}\n").unwrap();
     assert_eq!(fs::read_to_string(&journal).unwrap(), "{\"one\":1}\n{\"two\":2}\n");
     fs::write(&journal, "{\"one\":1}\n{\"tw").unwrap();
-    files::append_durable(&journal, "{\"three\":3}").unwrap();
+    files::append_durable(&root, &journal, "{\"three\":3}").unwrap();
     assert_eq!(fs::read_to_string(&journal).unwrap(), "{\"one\":1}\n{\"tw\n{\"three\":3}\n");
 }
 
 #[test]
 fn rename_never_replaces() {
     let directory = tempfile::tempdir().unwrap();
+    let root = Root::at(directory.path()).unwrap();
     let (from, to) = (directory.path().join("from"), directory.path().join("new/to"));
     fs::write(&from, "1").unwrap();
-    files::rename_durable(&from, &to).unwrap();
+    files::rename_durable(&root, &from, &to).unwrap();
     assert_eq!(fs::read_to_string(&to).unwrap(), "1");
     fs::write(&from, "2").unwrap();
-    assert_eq!(files::rename_durable(&from, &to).unwrap_err().code(), "CONFLICT");
+    assert_eq!(files::rename_durable(&root, &from, &to).unwrap_err().code(), "CONFLICT");
     assert_eq!(fs::read_to_string(&to).unwrap(), "1");
-    assert_eq!(files::rename_durable(&directory.path().join("absent"), &directory.path().join("x")).unwrap_err().code(), "NOT_FOUND");
+    assert_eq!(
+        files::rename_durable(&root, &directory.path().join("absent"), &directory.path().join("x")).unwrap_err().code(),
+        "NOT_FOUND"
+    );
 }
 
 #[test]
 fn remove_prunes_only_what_is_empty_and_takes_absence_for_success() {
     let directory = tempfile::tempdir().unwrap();
+    let root = Root::at(directory.path()).unwrap();
     let day = directory.path().join("day");
     fs::create_dir(&day).unwrap();
     fs::write(day.join("a"), "").unwrap();
     fs::write(day.join("b"), "").unwrap();
-    files::remove_durable(&day.join("a"), true).unwrap();
+    files::remove_durable(&root, &day.join("a"), true).unwrap();
     assert!(day.join("b").exists());
-    files::remove_durable(&day.join("b"), false).unwrap();
+    files::remove_durable(&root, &day.join("b"), false).unwrap();
     assert!(day.exists());
-    files::remove_durable(&day.join("b"), true).unwrap();
+    files::remove_durable(&root, &day.join("b"), true).unwrap();
     assert!(!day.exists());
-    files::remove_durable(&day.join("b"), true).unwrap();
+    files::remove_durable(&root, &day.join("b"), true).unwrap();
 }
 
 #[test]
@@ -63,11 +69,12 @@ fn a_scan_keeps_to_its_rate() {
 #[test]
 fn what_is_no_segment_is_named_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
+    let root = Root::at(directory.path()).unwrap();
     let path = directory.path().join("text");
     for content in [&b""[..], b"hello", &[0; 40]] {
         fs::write(&path, content).unwrap();
         assert_eq!(files::read_segment(&path).unwrap_err().code(), "SEGMENT_DAMAGED");
-        assert!(files::recover_segment(&path).unwrap().fragments.is_empty());
+        assert!(files::recover_segment(&root, &path).unwrap().fragments.is_empty());
         assert_eq!(fs::read(&path).unwrap(), content);
     }
     assert_eq!(files::read_segment(&directory.path().join("absent")).unwrap_err().code(), "NOT_FOUND");
@@ -75,9 +82,8 @@ fn what_is_no_segment_is_named_and_left_alone() {
 }
 
 #[test]
-fn free_space_is_told_for_the_file_system_of_a_path() {
+fn free_space_is_told_for_the_file_system_of_a_root() {
     let directory = tempfile::tempdir().unwrap();
-    let (available, total) = files::free_space(directory.path()).unwrap();
+    let (available, total) = files::free_space(&Root::at(directory.path()).unwrap()).unwrap();
     assert!(available > 0 && available <= total);
-    assert_eq!(files::free_space(&directory.path().join("absent")).unwrap_err().code(), "NOT_FOUND");
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::path::PathBuf;
 
-use easyrms_engine::{Engine, EngineError};
+use easyrms_engine::{Engine, EngineError, roots};
 use support::{Bench, RUN, options};
 
 fn code<T>(result: Result<T, EngineError>) -> &'static str {
@@ -39,7 +39,11 @@ fn ids_that_were_never_given_out() {
         assert_eq!(code(engine.play(id, &[])), "ENGINE_MISUSE");
         assert_eq!(code(engine.disconnect(id, None)), "ENGINE_MISUSE");
         assert_eq!(code(engine.stop_recording(id)), "ENGINE_MISUSE");
-        assert_eq!(code(engine.close_root(id)), "ENGINE_MISUSE");
+        assert_eq!(code(engine.close_writer(id)), "ENGINE_MISUSE");
+        assert_eq!(code(engine.open_writer(id, 250)), "ENGINE_MISUSE");
+        assert_eq!(code(engine.read_writer_stats(id, &mut [])), "ENGINE_MISUSE");
+        assert_eq!(code(roots::check(id)), "ENGINE_MISUSE");
+        assert_eq!(code(roots::close(id)), "ENGINE_MISUSE");
         assert_eq!(code(engine.finish_segment(id, RUN, 0, PathBuf::new())), "ENGINE_MISUSE");
         assert_eq!(code(engine.read_stream_stats(id, &mut [])), "ENGINE_MISUSE");
     }
@@ -59,10 +63,15 @@ fn ids_of_what_is_gone() {
     assert_eq!(gone["connection"], connection, "also a connection that never was is reported gone");
     engine.send(connection, "x".to_owned()).unwrap();
     engine.disconnect(connection, Some("x".to_owned())).unwrap();
-    engine.close_root(bench.root).unwrap().join();
-    engine.close_root(bench.root).unwrap().join();
+    engine.close_writer(bench.root).unwrap().join();
+    engine.close_writer(bench.root).unwrap().join();
     engine.finish_segment(bench.root, RUN, 0, PathBuf::from("/nowhere")).unwrap();
     assert_eq!(bench.wait_kind("segmentFailed")["errno"], libc::ENODEV);
+    assert!(!engine.read_writer_stats(bench.root, &mut []).unwrap());
+    roots::close(bench.root).unwrap();
+    roots::close(bench.root).unwrap();
+    assert_eq!(code(roots::test(bench.root)), "ROOT_UNAVAILABLE");
+    assert_eq!(code(engine.open_writer(bench.root, 250)), "ROOT_UNAVAILABLE");
     bench.stop();
 }
 
@@ -71,9 +80,10 @@ fn values_that_cannot_be() {
     let bench = Bench::new();
     assert_eq!(code(Engine::new(5)), "INPUT_INVALID");
     assert_eq!(code(bench.engine.connect(bench.stream, "camera.local", 554, 1000)), "INPUT_INVALID");
-    assert_eq!(code(bench.engine.open_root(&bench.path("nothing"), 250)), "NOT_FOUND");
+    assert_eq!(code(roots::open(&bench.path("nothing"), support::ROOT)), "NOT_FOUND");
     std::fs::write(bench.path("file"), "").unwrap();
-    assert_eq!(code(bench.engine.open_root(&bench.path("file"), 250)), "NOT_FOUND");
+    assert_eq!(code(roots::inspect(&bench.path("file"))), "NOT_FOUND");
+    assert_eq!(code(bench.engine.open_writer(bench.root, 250)), "ENGINE_MISUSE", "one writer a root");
     assert_eq!(code(bench.engine.open_stream(easyrms_engine::StreamOptions { fragment_ms: 1, ..options() })), "INPUT_INVALID");
     let connection = bench.engine.connect(bench.stream, "::1", 1, 1000).unwrap();
     assert_eq!(code(bench.engine.send(connection, "x".repeat(70_000))), "INPUT_INVALID");

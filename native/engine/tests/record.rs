@@ -113,7 +113,7 @@ fn stop_closes_what_is_open_and_recovery_seals_it() {
     assert_eq!(ended["bytes"].as_u64().unwrap(), path.metadata().unwrap().len());
     let before = files::scan_segment(&path, 0).unwrap();
     assert!(before.seal.is_none());
-    let recovered = files::recover_segment(&path).unwrap();
+    let recovered = files::recover_segment(&easyrms_engine::Root::at(bench.directory.path()).unwrap(), &path).unwrap();
     assert_eq!(recovered.problems, Vec::<String>::new());
     assert_eq!(recovered.fragments.len(), before.fragments.len());
     let ends = files::read_segment(&path).unwrap();

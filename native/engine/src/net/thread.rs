@@ -163,10 +163,10 @@ impl Net {
 
     fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::OpenRoot { root, inbox, thread } => {
+            Order::OpenWriter { root, inbox, thread } => {
                 self.hub.writers.insert(root, WriterHandle { inbox, thread });
             }
-            Order::CloseRoot { root, done } => self.close_root(root, &done),
+            Order::CloseWriter { root, done } => self.close_writer(root, &done),
             Order::OpenStream { stream } => {
                 self.streams.insert(stream.id, Stream::new(stream));
             }
@@ -381,12 +381,12 @@ impl Net {
         }
     }
 
-    fn close_root(&mut self, root: u32, done: &std::sync::mpsc::Sender<()>) {
+    fn close_writer(&mut self, root: u32, done: &std::sync::mpsc::Sender<()>) {
         for stream in self.streams.values_mut() {
-            stream.recording.root_closing(root, &mut self.hub);
+            stream.recording.root_closing(root);
         }
         if let Some(writer) = self.hub.writers.remove(&root) {
-            writer.inbox.send(WriterOrder::Shutdown);
+            writer.inbox.send(WriterOrder::Abandon);
             let done = done.clone();
             // The writer may have to wait for a slow device; this thread must not.
             let waiting = std::thread::Builder::new().name("easyrms-join".to_owned()).spawn(move || {

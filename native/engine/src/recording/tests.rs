@@ -308,12 +308,29 @@ fn a_failed_segment_gives_its_fragments_to_the_next() {
 }
 
 #[test]
-fn what_a_failed_segment_gives_back_in_mid_gop_is_dropped_up_to_the_next_random_access_point() {
+fn what_a_failed_segment_gives_back_in_mid_gop_is_led_in_from_the_ring() {
     let mut bench = Bench::new(1 << 20);
     bench.ticket(0);
     bench.fragments(0..1);
     bench.stalled = true;
     bench.fragments(1..4);
+    bench.recording.failed(key(0), 1, &mut bench.out);
+    let items = std::mem::take(&mut bench.out.held);
+    bench.recording.reclaimed(key(0), items, &mut bench.out);
+    bench.told();
+    bench.ticket(1);
+    assert_eq!(bench.told(), "open 1 with 0, 1 += 1, 1 += 2, 1 += 3");
+    assert!(bench.out.dropped.is_empty());
+}
+
+#[test]
+fn what_is_given_back_in_mid_gop_without_its_beginning_in_the_ring_is_dropped_up_to_the_next_random_access_point() {
+    let mut bench = Bench::new(1 << 20);
+    bench.ticket(0);
+    bench.fragments(0..1);
+    bench.stalled = true;
+    bench.fragments(1..4);
+    *bench.shared.ring() = crate::ring::Ring::new(1, 1);
     bench.recording.failed(key(0), 1, &mut bench.out);
     let items = std::mem::take(&mut bench.out.held);
     bench.recording.reclaimed(key(0), items, &mut bench.out);
@@ -353,15 +370,39 @@ fn a_ticket_for_a_root_that_is_gone_fails_and_loses_nothing() {
 }
 
 #[test]
-fn a_closing_root_ends_its_segment_and_withdraws_its_ticket() {
+fn a_closing_root_withdraws_its_ticket_and_what_its_writer_gives_back_goes_to_another() {
     let mut bench = Bench::new(1 << 20);
     bench.ticket(0);
-    bench.fragments(0..1);
+    bench.stalled = true;
+    bench.fragments(0..2);
     bench.ticket(1);
-    bench.recording.root_closing(1, &mut bench.out);
-    assert_eq!(bench.told(), "open 0 with 0, end 0 Requested");
-    bench.fragments(1..3);
-    assert_eq!(bench.told(), "");
+    bench.recording.root_closing(1);
+    bench.out.roots = vec![2];
+    bench.fragments(2..4);
+    // The writer had failed by itself before it learned that its root is gone.
+    bench.recording.failed(key(0), 1, &mut bench.out);
+    assert_eq!(bench.told(), "open 0 with 0, 0 += 1", "nothing is handed out before the rest is back");
+    let items = std::mem::take(&mut bench.out.held);
+    bench.recording.reclaimed(key(0), items, &mut bench.out);
+    assert_eq!(bench.told(), "", "the ticket was for the root that is gone");
+    let mut elsewhere = ticket_in(Path::new("/elsewhere"), 1);
+    elsewhere.root = 2;
+    bench.recording.ticket(elsewhere, &mut bench.out);
+    assert_eq!(bench.told(), "open 1 with 0, 1 += 1, 1 += 2, 1 += 3");
+    assert!(bench.out.dropped.is_empty());
+}
+
+#[test]
+fn a_segment_given_up_with_all_it_had_durable_is_followed_from_the_beginning_of_the_gop() {
+    let mut bench = Bench::new(1 << 20);
+    bench.ticket(0);
+    bench.fragments(0..3);
+    bench.recording.root_closing(1);
+    bench.recording.reclaimed(key(0), Vec::new(), &mut bench.out);
+    bench.told();
+    bench.ticket(1);
+    bench.fragments(3..5);
+    assert_eq!(bench.told(), "open 1 with 2, 1 += 3, 1 += 4");
 }
 
 /// Whatever happens in whatever order: fragments reach the writer in order and once, segments begin with a random access point

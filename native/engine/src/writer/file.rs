@@ -11,6 +11,7 @@ use super::SegmentKey;
 use super::steps;
 use crate::facts::{Fact, SegmentEnd, TrackDescription};
 use crate::ring::Item;
+use crate::root::Root;
 use crate::stats::{EngineSlot, Page, StreamSlot};
 use crate::stream::{ChainLink, StreamShared};
 use crate::ticket::{SegmentTicket, hex};
@@ -55,6 +56,7 @@ pub struct SegmentFile {
     /// Not durable yet, oldest first. They are what a failure gives back.
     pub undurable: Vec<Item>,
     pub ended: bool,
+    home: Arc<Root>,
     root: u32,
     file: File,
     state: SegmentState,
@@ -73,16 +75,15 @@ pub struct SegmentFile {
 
 impl SegmentFile {
     /// Creates the file for the segment that begins with `item`, which is still to be appended.
-    pub fn create(stream: Arc<StreamShared>, ticket: &SegmentTicket, item: &Item) -> Result<Self, StepError> {
+    pub fn create(home: &Arc<Root>, stream: Arc<StreamShared>, ticket: &SegmentTicket, item: &Item) -> Result<Self, StepError> {
         let fragment = &item.fragment;
         let mut init = Vec::new();
         let identity = ticket.identity(fragment.start_utc_ms, item.start_mono_ms);
         let state = SegmentState::new(&fragment.tracks, &identity, &mut init).map_err(|error| StepError::refused("open", &error))?;
-        let directory = steps::directory_of(&ticket.path).step("open")?;
-        let file = match steps::create_new(&ticket.path) {
+        let file = match home.create_new(&ticket.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                steps::create_directories(directory).step("open")?;
-                steps::create_new(&ticket.path)
+                home.create_directory_of(&ticket.path).step("open")?;
+                home.create_new(&ticket.path)
             }
             created => created,
         };
@@ -92,6 +93,7 @@ impl SegmentFile {
             path: ticket.path.clone(),
             undurable: Vec::new(),
             ended: false,
+            home: Arc::clone(home),
             root: ticket.root,
             file: file.step("open")?,
             state,
@@ -169,7 +171,8 @@ impl SegmentFile {
         stats.add(EngineSlot::SyncCalls, 1);
         rustix::fs::fdatasync(&self.file).step("sync")?;
         if self.new_entry {
-            steps::directory_of(&self.path).and_then(steps::sync_directory).step("sync-directory")?;
+            let directory = self.home.directory_of(&self.path).step("sync-directory")?;
+            rustix::fs::fsync(directory).step("sync-directory")?;
             self.new_entry = false;
         }
         self.stream.remove_in_flight(self.undurable.iter().map(Item::memory_bytes).sum());
@@ -196,11 +199,11 @@ impl SegmentFile {
         self.written_bytes = summary.bytes;
         self.allocated_bytes = 0;
         self.sync(stats)?;
-        let directory = steps::directory_of(final_path).step("rename")?;
-        steps::create_directories(directory).step("rename")?;
-        steps::rename_new(&self.path, final_path).step("rename")?;
-        let before = std::mem::replace(&mut self.path, final_path.to_owned());
-        steps::sync_directories(&before, final_path).step("sync-directory")?;
+        let open_path = self.path.clone();
+        let rename = self.home.rename(&open_path, final_path).step("rename")?;
+        rename.act().step("rename")?;
+        final_path.clone_into(&mut self.path);
+        rename.sync().step("sync-directory")?;
         self.stream.set_chain(ChainLink { run: self.key.run, sequence: self.key.sequence, blake3: summary.blake3 });
         Ok(summary)
     }

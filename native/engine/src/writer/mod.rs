@@ -1,6 +1,7 @@
 //! One writer thread per storage root: segment files grow by whole fragments, are synced as a group, sealed and renamed.
 
 mod file;
+mod progress;
 mod thread;
 
 pub mod steps;
@@ -15,6 +16,7 @@ use crate::ring::Item;
 use crate::stream::StreamShared;
 use crate::ticket::{SegmentTicket, format_uuid};
 
+pub use progress::Progress;
 pub use thread::{WriterOptions, spawn};
 
 /// What a segment is known by outside the catalog.
@@ -60,6 +62,8 @@ pub enum WriterOrder {
     },
     /// End what is open, sync, and return.
     Shutdown,
+    /// The root is gone: give everything up that was not closed, give back what is not durable, and return.
+    Abandon,
 }
 
 /// What a writer tells the network thread.

@@ -1,47 +1,11 @@
 //! Single file steps, shared by the writer and the steps that TypeScript orders one by one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
-use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags};
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
-
-/// Makes the entries of a directory durable.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Creates a directory and those above it that are missing, each made durable in its parent.
-pub fn create_directories(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Err(error) };
-            create_directories(parent)?;
-            match fs::create_dir(path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
-        Err(error) => return Err(error),
-    }
-    path.parent().map_or(Ok(()), sync_directory)
-}
-
-/// The directory a file is in.
-pub fn directory_of(path: &Path) -> io::Result<&Path> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("{} is in no directory", path.display())))
-}
-
-/// Creates a file that must not exist yet.
-pub fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).open(path)
-}
 
 /// Reserves blocks without changing the size. Best effort: a file system that cannot, or has no room, shows it at the write.
 pub fn reserve(file: &File, offset: u64, bytes: u64) -> bool {
@@ -91,16 +55,4 @@ pub fn expect_random_reads(file: &File) {
 /// Gives the pages of everything up to `bytes` (0: of the whole file) back to the machine; they are on the device.
 pub fn drop_cache(file: &File, bytes: u64) {
     let _ = rustix::fs::fadvise(file, 0, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
-}
-
-/// rename that fails with EEXIST instead of replacing.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(Into::into)
-}
-
-/// Makes a rename durable: both directories, once if they are the same.
-pub fn sync_directories(from: &Path, to: &Path) -> io::Result<()> {
-    let (from, to) = (directory_of(from)?, directory_of(to)?);
-    sync_directory(to)?;
-    if from == to { Ok(()) } else { sync_directory(from) }
 }

@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::file::{SegmentFile, StepError, failed};
-use super::{Inbox, SegmentKey, WriterOrder, WriterReport};
+use super::{Inbox, Progress, SegmentKey, WriterOrder, WriterReport};
 use crate::facts::{DropCause, Fact, FactQueue, SegmentEnd};
 use crate::ring::Item;
+use crate::root::Root;
 use crate::stats::{EngineSlot, Page, StreamSlot};
 use crate::stream::StreamShared;
 use crate::ticket::SegmentTicket;
@@ -19,20 +20,25 @@ use crate::ticket::SegmentTicket;
 const MAX_UNFINISHED: usize = 512;
 /// Appends handled before a due group sync gets its turn.
 const BATCH: usize = 64;
+/// The step at which a root that is gone gives its segments up.
+const CLOSE: &str = "close";
 
 /// What a writer is made of.
 pub struct WriterOptions {
     pub root: u32,
+    /// The directory behind that id.
+    pub home: Arc<Root>,
     /// A group sync starts at most this long after a fragment came.
     pub sync_after: Duration,
     pub inbox: Arc<Inbox>,
     pub facts: Arc<FactQueue>,
     pub stats: Arc<Page<EngineSlot>>,
+    pub progress: Arc<Progress>,
     /// Tells the network thread. Must not block.
     pub report: Box<dyn Fn(WriterReport) + Send>,
 }
 
-/// Starts the writer of a root. It returns after [`WriterOrder::Shutdown`].
+/// Starts the writer of a root. It returns after [`WriterOrder::Shutdown`] or [`WriterOrder::Abandon`].
 pub fn spawn(options: WriterOptions) -> io::Result<JoinHandle<()>> {
     let name = format!("easyrms-write{}", options.root);
     std::thread::Builder::new()
@@ -44,6 +50,7 @@ enum Segment {
     Growing(Box<SegmentFile>),
     /// Given up. Keeps what was not durable until it is reclaimed.
     Failed {
+        stream: u32,
         items: Vec<Item>,
     },
 }
@@ -60,7 +67,9 @@ impl Writer {
     fn run(mut self) {
         let mut running = true;
         while running {
+            self.options.progress.idle();
             for (index, order) in self.options.inbox.take(self.sync_due).into_iter().enumerate() {
+                self.options.progress.step();
                 running &= self.obey(order);
                 if index % BATCH == BATCH - 1 {
                     self.sync_if_due();
@@ -85,6 +94,10 @@ impl Writer {
             WriterOrder::Reclaim { stream, key } => self.reclaim(stream, key),
             WriterOrder::Finish { key, final_path } => self.finish(key, &final_path),
             WriterOrder::Shutdown => return false,
+            WriterOrder::Abandon => {
+                self.abandon();
+                return false;
+            }
         }
         true
     }
@@ -99,7 +112,7 @@ impl Writer {
             (self.options.report)(WriterReport::Failed { stream: stream.id, key, root: self.options.root });
             return;
         }
-        match SegmentFile::create(Arc::clone(stream), ticket, &item) {
+        match SegmentFile::create(&self.options.home, Arc::clone(stream), ticket, &item) {
             Ok(file) => {
                 let opened = file.opened(&item);
                 self.segments.insert(key, Segment::Growing(Box::new(file)));
@@ -121,7 +134,7 @@ impl Writer {
                     self.sync_due = Some(Instant::now() + self.options.sync_after);
                 }
             }
-            Some(Segment::Failed { items }) => items.push(item),
+            Some(Segment::Failed { items, .. }) => items.push(item),
             None => {}
         }
     }
@@ -140,7 +153,7 @@ impl Writer {
     /// Always answered: the stream waits for it.
     fn reclaim(&mut self, stream: u32, key: SegmentKey) {
         let items = match self.segments.get_mut(&key) {
-            Some(Segment::Failed { items }) => {
+            Some(Segment::Failed { items, .. }) => {
                 let items = std::mem::take(items);
                 self.segments.remove(&key);
                 items
@@ -154,7 +167,7 @@ impl Writer {
         let result = match self.segments.get_mut(&key) {
             Some(Segment::Growing(file)) if file.ended => {
                 let was_dirty = file.is_dirty();
-                let result = file.finish(final_path, &self.options.stats);
+                let (result, _) = self.options.progress.syncing(|| file.finish(final_path, &self.options.stats));
                 if let Ok(summary) = &result {
                     if was_dirty {
                         self.options.facts.push(file.durable());
@@ -185,7 +198,7 @@ impl Writer {
         let Some(Segment::Growing(mut file)) = self.segments.remove(&key) else { return };
         // Best effort, like the sync: recovery trims as well.
         let _ = file.trim();
-        if matches!(error.step, "append" | "seal") && file.is_dirty() && file.sync(&self.options.stats).is_ok() {
+        if matches!(error.step, "append" | "seal" | CLOSE) && file.is_dirty() && file.sync(&self.options.stats).is_ok() {
             self.options.facts.push(file.durable());
         }
         let stream = Arc::clone(&file.stream);
@@ -209,8 +222,22 @@ impl Writer {
             }
         }
         self.options.facts.push(failed(key, stream.id, self.options.root, path, error));
-        self.segments.insert(key, Segment::Failed { items });
+        self.segments.insert(key, Segment::Failed { stream: stream.id, items });
         (self.options.report)(WriterReport::Failed { stream: stream.id, key, root: self.options.root });
+    }
+
+    /// Gives every segment up, and what is not durable back without being asked: nobody can ask any more.
+    fn abandon(&mut self) {
+        let keys: Vec<SegmentKey> = self.segments.keys().copied().collect();
+        for key in keys {
+            self.options.progress.step();
+            self.fail(key, &StepError { step: CLOSE, source: io::Error::from_raw_os_error(libc::ENODEV), refused: false }, None);
+        }
+        for (key, segment) in std::mem::take(&mut self.segments) {
+            if let Segment::Failed { stream, items } = segment {
+                (self.options.report)(WriterReport::Reclaimed { stream, key, items });
+            }
+        }
     }
 
     /// A fragment that no segment can hold.
@@ -237,7 +264,6 @@ impl Writer {
     /// Starts the write-out of all files first, so that the device sees one burst, then waits for each.
     fn sync_group(&mut self) {
         self.sync_due = None;
-        let started = Instant::now();
         let mut keys = Vec::new();
         for (key, segment) in &self.segments {
             if let Segment::Growing(file) = segment
@@ -250,14 +276,17 @@ impl Writer {
         if keys.is_empty() {
             return;
         }
-        for key in keys {
-            let Some(Segment::Growing(file)) = self.segments.get_mut(&key) else { continue };
-            match file.sync(&self.options.stats) {
-                Ok(()) => self.options.facts.push(file.durable()),
-                Err(error) => self.fail(key, &error, None),
+        let progress = Arc::clone(&self.options.progress);
+        let ((), took_us) = progress.syncing(|| {
+            for key in keys {
+                progress.step();
+                let Some(Segment::Growing(file)) = self.segments.get_mut(&key) else { continue };
+                match file.sync(&self.options.stats) {
+                    Ok(()) => self.options.facts.push(file.durable()),
+                    Err(error) => self.fail(key, &error, None),
+                }
             }
-        }
-        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        });
         self.options.stats.add(EngineSlot::SyncGroups, 1);
         self.options.stats.set(EngineSlot::SyncLastUs, took_us);
         self.options.stats.raise(EngineSlot::SyncMaxUs, took_us);

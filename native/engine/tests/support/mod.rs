@@ -4,17 +4,19 @@
 #![allow(dead_code)]
 
 pub mod camera;
+pub mod disk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use easyrms_engine::{ENGINE_STATS, Engine, STREAM_STATS, SegmentTicket, StreamOptions, TrackOrder, format_uuid};
+use easyrms_engine::{ENGINE_STATS, Engine, STREAM_STATS, SegmentTicket, StreamOptions, TrackOrder, format_uuid, roots};
 use easyrms_media::identity::{ClockTrust, StreamKind};
 use serde_json::Value;
 
 pub const RUN: [u8; 16] = *b"0123456789abcdef";
+pub const ROOT: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Bench {
@@ -24,6 +26,12 @@ pub struct Bench {
     pub directory: tempfile::TempDir,
     batches: Receiver<String>,
     facts: Mutex<Vec<Value>>,
+}
+
+/// Makes a directory a root and opens it.
+pub fn adopted(path: &Path) -> u32 {
+    roots::adopt(path, &roots::inspect(path).unwrap(), ROOT, "RMS0000001").unwrap();
+    roots::open(path, ROOT).unwrap()
 }
 
 pub fn options() -> StreamOptions {
@@ -48,7 +56,8 @@ impl Bench {
         let engine = Engine::new(20).unwrap();
         let (sender, batches) = channel();
         engine.start(Box::new(move |batch| sender.send(batch).is_ok())).unwrap();
-        let root = engine.open_root(directory.path(), sync_ms).unwrap();
+        let root = adopted(directory.path());
+        engine.open_writer(root, sync_ms).unwrap();
         let stream = engine.open_stream(options).unwrap();
         Self { engine, root, stream, directory, batches, facts: Mutex::new(Vec::new()) }
     }
@@ -62,8 +71,12 @@ impl Bench {
     }
 
     pub fn ticket_at(&self, sequence: u32, max_duration_ms: u64, path: &Path) {
+        self.ticket_on(self.root, sequence, max_duration_ms, path);
+    }
+
+    pub fn ticket_on(&self, root: u32, sequence: u32, max_duration_ms: u64, path: &Path) {
         let ticket = SegmentTicket {
-            root: self.root,
+            root,
             path: path.to_owned(),
             serial: "RMS0000001".to_owned(),
             channel: 1,
