@@ -47,14 +47,9 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
 
   const addon = loadAddon();
   const engine = new Engine(addon, { tickMs: TICK_MS }, log);
-  const roots: number[] = [];
   const files: FileSteps = {
     ...engineFiles(addon.files),
-    finishSegment(root, id, finalPath) {
-      const engineRoot = roots[root];
-      if (engineRoot === undefined) return Promise.reject(new RecorderError("ROOT_UNAVAILABLE", `root ${root} is not open`, { root }));
-      return engine.finishSegment(engineRoot, id.run, id.sequence, finalPath);
-    },
+    finishSegment: (root, id, finalPath) => engine.finishSegment(root, id.run, id.sequence, finalPath),
   };
   const running: Part[] = [];
   const start = async (part: Part): Promise<void> => {
@@ -65,7 +60,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   try {
     const store = await openStore(storeOptions(config, files, await readBootId(), log));
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
-    await start(enginePart(engine, config, roots));
+    await start(enginePart(engine, store.openRoots()));
     const accounts = new Accounts(clock);
     const ring = new Ring({ store, growth: (root) => recorder.growth(root), clock, log });
     const recorder = new Recorder({
@@ -73,7 +68,6 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       engine,
       store,
       desired: store,
-      roots,
       capacityBytes: (root) => ring.capacityBytes(root),
       resolve: resolveHost,
       accounts,
@@ -140,13 +134,13 @@ function storeOptions(config: BoxConfig, files: FileSteps, boot: string, log: Lo
   };
 }
 
-/** Starts the addon's threads and one writer per root; `roots` receives their ids in the order of the config. */
-function enginePart(engine: Engine, config: BoxConfig, roots: number[]): Part {
+/** Starts the addon's threads and one writer per root. */
+function enginePart(engine: Engine, roots: readonly number[]): Part {
   return {
     name: "engine",
     async start() {
       engine.start();
-      for (const path of config.storage.roots) roots.push(engine.openRoot(path, { syncMs: SYNC_MS }));
+      for (const root of roots) engine.openWriter(root, { syncMs: SYNC_MS });
     },
     stop: () => engine.stop(),
   };

@@ -6,11 +6,11 @@ import type {
   Fact,
   NativeAddon,
   NativeEngine,
-  RootOptions,
   SegmentTicket,
   StreamOptions,
   TapResult,
   TrackSetup,
+  WriterOptions,
 } from "./types.ts";
 
 type FactOf<K extends Fact["kind"]> = Extract<Fact, { kind: K }>;
@@ -72,15 +72,19 @@ export class Engine {
   readonly #streams = new Map<number, StreamHandlers>();
   readonly #finishing = new Map<string, PendingFinish>();
   readonly #streamStats: readonly string[];
+  readonly #writerStats: readonly string[];
   readonly #engineStats: readonly string[];
   readonly #streamPage: Float64Array;
+  readonly #writerPage: Float64Array;
   readonly #enginePage: Float64Array;
 
   constructor(addon: NativeAddon, options: EngineOptions, log: Logger) {
     this.#log = log;
     this.#streamStats = addon.streamStats();
+    this.#writerStats = addon.writerStats();
     this.#engineStats = addon.engineStats();
     this.#streamPage = new Float64Array(this.#streamStats.length);
+    this.#writerPage = new Float64Array(this.#writerStats.length);
     this.#enginePage = new Float64Array(this.#engineStats.length);
     this.#native = native(() => new addon.Engine(options));
   }
@@ -98,8 +102,19 @@ export class Engine {
     this.#finishing.clear();
   }
 
-  openRoot(path: string, options: RootOptions): number {
-    return native(() => this.#native.openRoot(path, options));
+  /** Starts the writer of an open root. */
+  openWriter(root: number, options: WriterOptions): void {
+    native(() => this.#native.openWriter(root, options));
+  }
+
+  /** Gives up what the root's writer has not closed; resolves once it has ended. */
+  closeWriter(root: number): Promise<void> {
+    return nativeAsync(() => this.#native.closeWriter(root));
+  }
+
+  /** The stats page of a root's writer by name; null if it has none. For one reader. */
+  writerNumbers(root: number): Readonly<Record<string, number>> | null {
+    return native(() => this.#native.readWriterStats(root, this.#writerPage)) ? byName(this.#writerStats, this.#writerPage) : null;
   }
 
   openStream(options: StreamOptions, handlers: StreamHandlers): EngineStream {

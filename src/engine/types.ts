@@ -11,9 +11,13 @@ export interface NativeEngine {
   /** Ends all connections, closes open segments with cause "requested", joins all threads; no callback comes after it resolves. */
   stop(): Promise<void>;
 
-  /** Starts the writer thread of a storage root (an existing directory). Returns the root id. */
-  openRoot(path: string, options: RootOptions): number;
-  closeRoot(root: number): Promise<void>;
+  /** Starts the writer thread of a root that `NativeFiles.openRoot` opened. */
+  openWriter(root: number, options: WriterOptions): void;
+  /**
+   * Gives up what the writer has not closed (`segmentFailed` at step close, after a last sync) and resolves when it has ended, which a disk
+   * that hangs can keep it from. What was not durable goes on in the segment of the stream's next ticket.
+   */
+  closeWriter(root: number): Promise<void>;
 
   /** A stream owns a ring and outlives connections. Returns the stream id. */
   openStream(options: StreamOptions): number;
@@ -46,12 +50,30 @@ export interface NativeEngine {
 
   /** Fills `page` with the numbers of `STREAM_STATS` for the stream; false if the stream is gone. */
   readStreamStats(stream: number, page: Float64Array): boolean;
+  /** The same of `WRITER_STATS` for a root's writer. Of one reader: it forgets what peaked since the last reading. */
+  readWriterStats(root: number, page: Float64Array): boolean;
   /** Fills `page` with the numbers of `ENGINE_STATS`. */
   readEngineStats(page: Float64Array): void;
 }
 
-/** File steps that need no running engine; each runs on a worker thread. Errors reject with `code` = an `ErrorCode`. */
+/**
+ * File steps that need no running engine; each runs on a worker thread. Errors reject with `code` = an `ErrorCode`. What only reads goes by
+ * path. What changes something goes through an open root, whose directory stays the same whatever is mounted where it was; paths are
+ * absolute and below the root's.
+ */
 export interface NativeFiles {
+  /** Looks at what is at a path; changes nothing. */
+  inspectRoot(path: string): Promise<RootInspection>;
+  /** Makes the directory that was inspected a root, durably. Rejects with CONFLICT if it has a marker, ROOT_UNAVAILABLE if it is another by now. */
+  adoptRoot(path: string, inspected: RootInspection, id: string, serial: string): Promise<void>;
+  /** Opens a root with the marker of this id, else rejects with ROOT_UNAVAILABLE. Makes its lock file. Resolves with the root's id in this process. */
+  openRoot(path: string, id: string): Promise<number>;
+  /** Lets go of a root; a writer keeps it until it has ended. */
+  closeRoot(root: number): Promise<void>;
+  /** Rejects with ROOT_UNAVAILABLE if the path leads to something else by now, or the marker is gone. */
+  checkRoot(root: number): Promise<void>;
+  /** Writes, syncs and removes a small file; a full disk is no failure. */
+  testRoot(root: number): Promise<void>;
   /** Walks every box of a segment file, verifies fragment checksums and, if present, the seal. Reads at most `bytesPerSecond` (0 = no bound). */
   scanSegment(path: string, bytesPerSecond: number): Promise<SegmentScan>;
   /** Reads the identity and the seal only (two small reads). */
@@ -61,21 +83,22 @@ export interface NativeFiles {
   /** Every file of a folder, by name; JSON array of `FolderEntry`. An absent folder is empty. */
   listFolder(directory: string): Promise<string>;
   /** Recovery of an unsealed file: trims to the last whole fragment, appends the seal, fdatasync. `whole = 0 fragments` leaves the file as it is. */
-  recoverSegment(path: string): Promise<SegmentScan>;
+  recoverSegment(root: number, path: string): Promise<SegmentScan>;
   /** rename without replacing (RENAME_NOREPLACE), then fsync of both directories. Creates the target's directory. */
-  renameDurable(from: string, to: string): Promise<void>;
+  renameDurable(root: number, from: string, to: string): Promise<void>;
   /** unlink (absent is fine), fsync directory; removes the directory too when that leaves it empty and `pruneDirectory`. */
-  removeDurable(path: string, pruneDirectory: boolean): Promise<void>;
+  removeDurable(root: number, path: string, pruneDirectory: boolean): Promise<void>;
   /** Appends a line and fdatasyncs; creates file and directory, fsyncing the directory then. */
-  appendDurable(path: string, line: string): Promise<void>;
+  appendDurable(root: number, path: string, line: string): Promise<void>;
   /** statvfs: bytes available to this user, and total. */
-  freeSpace(path: string): Promise<{ availableBytes: number; totalBytes: number }>;
+  freeSpace(root: number): Promise<{ availableBytes: number; totalBytes: number }>;
 }
 
 export interface NativeAddon {
   readonly version: string;
-  /** Names of the slots of the two stats pages, in order. */
+  /** Names of the slots of the three stats pages, in order. */
   streamStats(): string[];
+  writerStats(): string[];
   engineStats(): string[];
   readonly Engine: new (options: EngineOptions) => NativeEngine;
   readonly files: NativeFiles;
@@ -86,7 +109,19 @@ export interface EngineOptions {
   readonly tickMs: number;
 }
 
-export interface RootOptions {
+/** What a path leads to. */
+export interface RootInspection {
+  /** Of the directory, or of the nearest one above it that is there. As text: numbers of the kernel, valid until the next mount. */
+  readonly fileSystem: string;
+  /** Null where there is no directory. */
+  readonly directory: string | null;
+  /** Where that file system begins: the shortest path above from which on everything is on it. */
+  readonly mountPoint: string;
+  /** Null where there is none, or one that cannot be understood. */
+  readonly marker: { readonly id: string; readonly serial: string } | null;
+}
+
+export interface WriterOptions {
   /** A group sync starts at most this long after a fragment was closed. */
   readonly syncMs: number;
 }
@@ -224,7 +259,7 @@ export type Fact =
       readonly crc64: string;
       readonly blake3: string;
     } & SegmentKey)
-  /** `step` is one of open, append, sync, seal, rename, sync-directory. The file is abandoned as it is; recovery may save it. */
+  /** `step` is one of open, append, sync, seal, rename, sync-directory, close. The file is abandoned as it is; recovery may save it. */
   | ({
       readonly kind: "segmentFailed";
       readonly root: number;

@@ -22,8 +22,6 @@ export interface RecorderOptions {
   readonly engine: Pick<Engine, "openStream" | "numbers">;
   readonly store: SegmentStore;
   readonly desired: DesiredStore;
-  /** Engine ids of the roots, by the store's root index. */
-  readonly roots: readonly number[];
   /** Room for segments per root, bytes; Infinity where unbounded. */
   readonly capacityBytes: (root: number) => number;
   readonly resolve: Resolve;
@@ -145,7 +143,7 @@ export class Recorder implements Part, RecorderPort {
   }
 
   #add(key: string, wanted: Wanted): void {
-    const { config, engine, store, roots, resolve, accounts, clock, log, capacityBytes } = this.#options;
+    const { config, engine, store, resolve, accounts, clock, log, capacityBytes } = this.#options;
     const { fragmentMs, ringMs, ringBytes, queueBytes, segmentMs } = config.recording;
     const recorder = new StreamRecorder({
       place: wanted.place,
@@ -155,7 +153,6 @@ export class Recorder implements Part, RecorderPort {
       stream: { fragmentMs, ringMs, ringBytes, queueBytes },
       openStream: (options, handlers) => engine.openStream(options, handlers),
       store,
-      roots,
       sizing: (root, rate) => sizeSegment(segmentMs, capacityBytes(root), this.#streams.size, rate),
       resolve,
       accounts,

@@ -24,8 +24,6 @@ export interface StreamRecorderOptions {
   readonly stream: StreamOptions;
   readonly openStream: (options: StreamOptions, handlers: StreamHandlers) => EngineStream;
   readonly store: SegmentStore;
-  /** Engine id of a root by its index in the store, and back. */
-  readonly roots: readonly number[];
   /** Size of the next segment of a stream with this rate. */
   readonly sizing: (root: number, bytesPerSecond: number) => SegmentSizing;
   readonly resolve: Resolve;
@@ -74,7 +72,7 @@ export class StreamRecorder {
         this.#log.info("media.started", { tracks: fact.tracks });
       },
       onSegmentOpened: (fact) => {
-        this.#book.opened({ ...fact, root: this.#options.roots.indexOf(fact.root) });
+        this.#book.opened(fact);
         this.#note();
         this.#giveTicket();
       },
@@ -228,16 +226,14 @@ export class StreamRecorder {
   }
 
   #planTicket(engine: EngineStream): void {
-    const { store, roots, sizing, serial, zone } = this.#options;
+    const { store, sizing, serial, zone } = this.#options;
     const next = this.#book.nextSegment();
     const plan = store.planSegment(this.place, next);
-    const root = roots[plan.root];
-    if (root === undefined) throw new RangeError(`root ${plan.root} of ${roots.length}`);
-    const size = sizing(plan.root, this.#meter.rates.bitsPerSecond / 8);
-    this.#ticketRoot = plan.root;
+    const size = sizing(plan.rootIndex, this.#meter.rates.bitsPerSecond / 8);
+    this.#ticketRoot = plan.rootIndex;
     this.#reserveStepBytes = size.preallocateBytes;
     engine.ticket({
-      root,
+      root: plan.root,
       path: plan.path,
       serial,
       channel: this.place.channel,

@@ -17,6 +17,8 @@ export interface Root {
   readonly path: string;
   readonly limitBytes: number | null;
   readonly reserveBytes: number;
+  /** What file steps and the engine know it by while it is open. */
+  readonly handle: number;
 }
 
 /** What the procedures work with. */
@@ -102,7 +104,7 @@ export async function writeJournal(
 ) {
   const path = join(root.path, place.name, day ?? context.zone.day(fact.atUtcMs), JOURNAL_FILE);
   try {
-    await context.files.appendDurable(path, journalLine(place, fact, context.boot));
+    await context.files.appendDurable(root.handle, path, journalLine(place, fact, context.boot));
   } catch (error) {
     context.log.warn("journal.failed", { path, fact: fact.fact, error });
   }

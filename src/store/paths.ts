@@ -8,6 +8,7 @@ export const SEGMENT_SUFFIX = ".mp4";
 export const OPEN_SUFFIX = ".mp4.open";
 export const JOURNAL_FILE = "journal.ndjson";
 export const LOCK_FILE = ".easyrms-lock";
+export const MARKER_FILE = ".easyrms-root";
 
 const NAME = /^([A-Za-z0-9][A-Za-z0-9.-]{0,63})_([1-9]\d{0,3})(_sub)?$/;
 const DAY = /^\d{8}$/;

@@ -40,8 +40,8 @@ export async function deleteSegment(context: StoreContext, root: Root, segment: 
 /** Delete 4 to 6: also what start does for a segment that was marked. */
 export async function finishDelete(context: StoreContext, root: Root, segment: StoredSegment): Promise<void> {
   const folder = join(root.path, segment.name);
-  await context.files.removeDurable(join(folder, segment.file), true);
-  await pruneDays(context, folder, dirname(segment.file));
+  await context.files.removeDurable(root.handle, join(folder, segment.file), true);
+  await pruneDays(context, root, folder, dirname(segment.file));
   await context.catalog.dropSegment(segment);
 }
 
@@ -49,13 +49,13 @@ export async function finishDelete(context: StoreContext, root: Root, segment: S
  * Journals live as long as the media around them: when the last segment of a past day has gone, the journal of that day goes, and those of
  * earlier days without media. The catalog keeps gaps and hours; only one rebuilt from files forgets days that have no files.
  */
-async function pruneDays(context: StoreContext, folder: string, day: string): Promise<void> {
+async function pruneDays(context: StoreContext, root: Root, folder: string, day: string): Promise<void> {
   const today = context.zone.day(context.clock.utcMs());
   if (day >= today || !(await holdsOnlyJournal(join(folder, day)))) return;
   const days = (await list(folder)).filter((entry) => isDay(entry) && entry <= day);
   for (const past of days) {
     const path = join(folder, past);
-    if (await holdsOnlyJournal(path)) await context.files.removeDurable(join(path, JOURNAL_FILE), true);
+    if (await holdsOnlyJournal(path)) await context.files.removeDurable(root.handle, join(path, JOURNAL_FILE), true);
   }
 }
 

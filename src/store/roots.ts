@@ -35,10 +35,11 @@ export class Roots {
     return root;
   }
 
-  /** Takes the path of a stream's file apart; refuses one that is not in a day folder of this stream. */
-  locate(place: StreamPlace, index: number, path: string): { readonly root: Root; readonly file: string } {
+  /** Takes the path of a stream's file on an open root apart; refuses one that is not in a day folder of this stream. */
+  locate(place: StreamPlace, handle: number, path: string): { readonly root: Root; readonly file: string } {
     assertName(place);
-    const root = this.at(index);
+    const root = this.#roots.find((candidate) => candidate.handle === handle);
+    if (root === undefined) throw new RecorderError("INPUT_INVALID", `root ${handle} was never opened`, { root: handle });
     const folder = join(root.path, place.name);
     const file = relative(folder, resolve(path));
     if (file.startsWith("..") || file.split(sep).length !== 2) {

@@ -17,12 +17,12 @@ export async function saveOpenFile(
 ): Promise<"saved" | "removed" | "left"> {
   const { files, catalog, names } = context;
   const path = join(root.path, name, file);
-  const scan = await files.recoverSegment(path);
+  const scan = await files.recoverSegment(root.handle, path);
   const last = scan.fragments.at(-1);
   const { head } = scan;
   if (head === null || last === undefined) {
     const id = parseOpenName(file.slice(file.indexOf("/") + 1));
-    await files.removeDurable(path, true);
+    await files.removeDurable(root.handle, path, true);
     if (id !== null) await catalog.dropSegment(id);
     return "removed";
   }
@@ -30,7 +30,7 @@ export async function saveOpenFile(
   if (place === null) return "left";
   const final = await names.hold(root, name, head.startUtcMs, scan.durationMs);
   try {
-    await files.renameDurable(path, join(root.path, name, final.file));
+    await files.renameDurable(root.handle, path, join(root.path, name, final.file));
     const sealed = await files.readSegment(join(root.path, name, final.file));
     await enterFile(context, root, place, sealed, final.file);
   } finally {

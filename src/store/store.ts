@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { chmod, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -70,18 +71,23 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const databases: Database[] = [];
   try {
     await makeFolder(options.stateDir, 0o700);
-    for (const { path } of options.roots) await makeFolder(path, 0o777);
-    for (const folder of [options.stateDir, ...options.roots.map(({ path }) => path)]) locks.push(await lockFolder(folder));
+    locks.push(await lockFolder(options.stateDir));
+    const handles: number[] = [];
+    for (const { path } of options.roots) {
+      handles.push(await openRoot(options, path));
+      locks.push(await lockFolder(path));
+    }
     const state = await openDatabase(join(options.stateDir, "state.db"), "FULL");
     databases.push(state);
     const catalogDatabase = await openDatabase(join(options.stateDir, "catalog.db"), "NORMAL");
     databases.push(catalogDatabase);
     const catalog = new Catalog(catalogDatabase);
     const ids = await catalog.rootIds(options.roots.map(({ path }) => path));
-    const roots = options.roots.map((root, index) => ({ ...root, index, id: ids[index] ?? 0 }));
+    const roots = options.roots.map((root, index) => ({ ...root, index, id: ids[index] ?? 0, handle: handles[index] ?? 0 }));
     const zone = new SiteZone(options.zone);
     const context: StoreContext = { ...options, roots, catalog, zone, names: new FinalNames(zone, catalog) };
     return new Store(context, new StateStore(state, options.clock), async () => {
+      for (const handle of handles) await options.files.closeRoot(handle);
       for (const database of databases) await database.close();
       for (const lock of locks) await lock.release();
     });
@@ -133,6 +139,11 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
 
+  /** Handles of the roots that are open. */
+  openRoots(): readonly number[] {
+    return this.#context.roots.map(({ handle }) => handle);
+  }
+
   /** Waits for what is under way, closes the databases, lets go of the folders. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
@@ -162,7 +173,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
     const now = clock.utcMs();
     this.#open.plan(place, id);
     const path = join(root.path, place.name, openFile(zone.day(now), id.run, id.sequence));
-    return { root: root.index, path, midnightsUtcMs: zone.midnightsAfter(now) };
+    return { root: root.handle, rootIndex: root.index, path, midnightsUtcMs: zone.midnightsAfter(now) };
   }
 
   beginRun(run: RunBegin): Promise<void> {
@@ -210,7 +221,7 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
       const final = await names.hold(open.root, place.name, ended.startUtcMs, ended.durationMs);
       open.finalFile = final.file;
       try {
-        const sealed = await files.finishSegment(open.root.index, id, join(open.root.path, place.name, final.file));
+        const sealed = await files.finishSegment(open.root.handle, id, join(open.root.path, place.name, final.file));
         const { startUtcMs, endUtcMs } = ended;
         await catalog.closeSegment(open.run, id.sequence, { root: open.root.id, file: final.file, startUtcMs, endUtcMs, ...sealed });
         this.#open.delete(id);
@@ -295,6 +306,15 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   check(options: CheckOptions): Promise<CheckReport> {
     return checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
   }
+}
+
+/** Opens a root by its marker; one that has none gets one. */
+async function openRoot({ files, serial }: StoreOptions, path: string): Promise<number> {
+  await makeFolder(path, 0o777);
+  const found = await files.inspectRoot(path);
+  const id = found.marker?.id ?? randomUUID();
+  if (found.marker === null) await files.adoptRoot(path, found, id, serial);
+  return files.openRoot(path, id);
 }
 
 /** `mode` is what the umask leaves of it. */

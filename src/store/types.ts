@@ -1,4 +1,4 @@
-import type { FolderEntry, SegmentBrief, SegmentHead, SegmentScan, UnreadFile } from "../engine/types.ts";
+import type { FolderEntry, RootInspection, SegmentBrief, SegmentHead, SegmentScan, UnreadFile } from "../engine/types.ts";
 import type { GapCause, StreamKey, StreamKind, TimeRange } from "../media/types.ts";
 
 /** A stream as paths and files know it. */
@@ -24,8 +24,10 @@ export interface RunStart extends RunBegin {
 
 /** Where the next segment of a run grows; only `store` makes paths. */
 export interface SegmentPlan {
-  /** Index into the configured roots. */
+  /** The open root, as the engine knows it. */
   readonly root: number;
+  /** Its index in the configuration. */
+  readonly rootIndex: number;
   /** Absolute path of the open file. */
   readonly path: string;
   /** The next two local midnights, UTC milliseconds. */
@@ -93,19 +95,28 @@ export interface RootUsage {
   readonly totalBytes: number;
 }
 
-/** The file steps the store orders; implemented by the engine. Rust executes, TypeScript commits. */
+/**
+ * The file steps the store orders; implemented by the engine. Rust executes, TypeScript commits. What changes something goes through an open
+ * root (`Root.handle`), never by a path alone: another file system may have come to lie under it.
+ */
 export interface FileSteps {
+  inspectRoot(path: string): Promise<RootInspection>;
+  adoptRoot(path: string, inspected: RootInspection, id: string, serial: string): Promise<void>;
+  openRoot(path: string, id: string): Promise<number>;
+  closeRoot(root: number): Promise<void>;
+  checkRoot(root: number): Promise<void>;
+  testRoot(root: number): Promise<void>;
   scanSegment(path: string, bytesPerSecond: number): Promise<SegmentScan>;
   readSegment(path: string): Promise<SegmentHead>;
   /** Header and seal of many files of one folder, in this order; a file that cannot be read is answered as such. */
   readSegments(directory: string, names: readonly string[]): Promise<readonly (SegmentBrief | UnreadFile)[]>;
   /** Every file of a folder, by name; an absent folder is empty. */
   listFolder(directory: string): Promise<readonly FolderEntry[]>;
-  recoverSegment(path: string): Promise<SegmentScan>;
-  renameDurable(from: string, to: string): Promise<void>;
-  removeDurable(path: string, pruneDirectory: boolean): Promise<void>;
-  appendDurable(path: string, line: string): Promise<void>;
-  freeSpace(path: string): Promise<{ availableBytes: number; totalBytes: number }>;
+  recoverSegment(root: number, path: string): Promise<SegmentScan>;
+  renameDurable(root: number, from: string, to: string): Promise<void>;
+  removeDurable(root: number, path: string, pruneDirectory: boolean): Promise<void>;
+  appendDurable(root: number, path: string, line: string): Promise<void>;
+  freeSpace(root: number): Promise<{ availableBytes: number; totalBytes: number }>;
   /** Seal, sync, rename and directory sync of a segment that the engine still holds open, on its writer thread. */
   finishSegment(root: number, id: SegmentId, finalPath: string): Promise<{ bytes: number; crc64: string; blake3: string }>;
 }
@@ -115,6 +126,7 @@ export interface SegmentStore {
   planSegment(place: StreamPlace, id: SegmentId): SegmentPlan;
   beginRun(run: RunBegin): Promise<void>;
   endRun(run: string, endUtcMs: number, cause: string): Promise<void>;
+  /** `root` as in the plan. */
   segmentOpened(
     place: StreamPlace,
     id: SegmentId,

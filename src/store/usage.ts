@@ -26,9 +26,9 @@ export class Usage {
   }
 
   async #of(root: Root, total: { segments: number; bytes: number } | undefined): Promise<RootUsage | null> {
-    const { index, path, limitBytes, reserveBytes } = root;
+    const { index, handle, path, limitBytes, reserveBytes } = root;
     try {
-      const space = await this.#context.files.freeSpace(path);
+      const space = await this.#context.files.freeSpace(handle);
       const segmentBytes = (total?.bytes ?? 0) + this.#open.bytes(index);
       return { root: index, path, segmentBytes, segments: total?.segments ?? 0, limitBytes, reserveBytes, ...space };
     } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -10,6 +10,7 @@ const addon = loadAddon();
 const directory = mkdtempSync(join(tmpdir(), "easyrms-addon-"));
 const STREAM: StreamOptions = { fragmentMs: 1000, ringMs: 4000, ringBytes: 8_000_000, queueBytes: 8_000_000 };
 const RUN = "0f0e0d0c-0b0a-4908-8706-050403020100";
+const ROOT = "11111111-2222-4333-8444-555555555555";
 
 afterAll(() => rmSync(directory, { recursive: true }));
 
@@ -40,6 +41,13 @@ function started(): { engine: NativeEngine; facts: Facts } {
   const facts = new Facts();
   engine.start(facts.take);
   return { engine, facts };
+}
+
+/** The directory of this file's tests, adopted once. */
+async function openedRoot(): Promise<number> {
+  const found = await addon.files.inspectRoot(directory);
+  if (found.marker === null) await addon.files.adoptRoot(directory, found, ROOT, "RMS1");
+  return addon.files.openRoot(directory, ROOT);
 }
 
 /** The code of what a call throws. */
@@ -120,7 +128,8 @@ describe("addon", () => {
 
   it("records, seals and reads back", async () => {
     const { engine, facts } = started();
-    const root = engine.openRoot(directory, { syncMs: 50 });
+    const root = await openedRoot();
+    engine.openWriter(root, { syncMs: 50 });
     const stream = engine.openStream(STREAM);
     const camera = tinyCamera(100);
     engine.ticket(stream, {
@@ -185,7 +194,8 @@ describe("addon", () => {
     expect(scan.problems).toEqual([]);
     expect(scan.fragments.length).toBe(4);
     camera.stop();
-    await engine.closeRoot(root);
+    await engine.closeWriter(root);
+    await addon.files.closeRoot(root);
     await engine.stop();
   });
 
@@ -199,7 +209,7 @@ describe("addon", () => {
     for (const id of [0, -1, 1.5, Number.NaN, 2 ** 40]) expect(codeOf(() => engine.closeStream(id))).toBe("ENGINE_MISUSE");
     const stream = engine.openStream(STREAM);
     expect(codeOf(() => engine.connect(stream, "camera.local", 554, 100))).toBe("INPUT_INVALID");
-    expect(codeOf(() => engine.openRoot(join(directory, "absent"), { syncMs: 250 }))).toBe("NOT_FOUND");
+    expect(codeOf(() => engine.openWriter(2 ** 31, { syncMs: 250 }))).toBe("ENGINE_MISUSE");
     engine.closeStream(stream);
     engine.closeStream(stream);
     expect(engine.tap(stream, 0).fragments).toEqual([]);
@@ -218,10 +228,38 @@ describe("addon", () => {
     await Bun.write(join(directory, "text"), "text");
     await Bun.write(join(directory, "text2"), "text");
     expect(await codeAsync(addon.files.readSegment(join(directory, "text")))).toBe("SEGMENT_DAMAGED");
-    expect(await codeAsync(addon.files.renameDurable(join(directory, "text"), join(directory, "text2")))).toBe("CONFLICT");
-    expect(await codeAsync(addon.files.removeDurable(join(directory, "absent"), false))).toBe("resolved");
-    expect((await addon.files.freeSpace(directory)).totalBytes).toBeGreaterThan(0);
+    const root = await openedRoot();
+    expect(await codeAsync(addon.files.renameDurable(root, join(directory, "text"), join(directory, "text2")))).toBe("CONFLICT");
+    expect(await codeAsync(addon.files.renameDurable(root, join(directory, "text"), "/elsewhere"))).toBe("INPUT_INVALID");
+    expect(await codeAsync(addon.files.removeDurable(root, join(directory, "absent"), false))).toBe("resolved");
+    expect((await addon.files.freeSpace(root)).totalBytes).toBeGreaterThan(0);
+    await addon.files.closeRoot(root);
+    expect(await codeAsync(addon.files.freeSpace(root))).toBe("ROOT_UNAVAILABLE");
     expect((await addon.files.scanSegment(join(directory, "text"), 0)).head).toBeNull();
+  });
+
+  it("knows a root by its marker, and only where its path leads to it", async () => {
+    const codeAsync = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => "resolved").catch((error) => error.code);
+    const path = join(directory, "disk");
+    expect(await addon.files.inspectRoot(path)).toMatchObject({ directory: null, marker: null });
+    mkdirSync(path);
+    const found = await addon.files.inspectRoot(path);
+    expect(found).toMatchObject({ marker: null, fileSystem: (await addon.files.inspectRoot(directory)).fileSystem });
+    expect(path.startsWith(found.mountPoint)).toBe(true);
+    expect(await codeAsync(addon.files.openRoot(path, ROOT))).toBe("ROOT_UNAVAILABLE");
+    await addon.files.adoptRoot(path, found, ROOT, "RMS1");
+    expect((await addon.files.inspectRoot(path)).marker).toEqual({ id: ROOT, serial: "RMS1" });
+    const root = await addon.files.openRoot(path, ROOT);
+    expect(await codeAsync(addon.files.checkRoot(root))).toBe("resolved");
+    expect(await codeAsync(addon.files.testRoot(root))).toBe("resolved");
+    renameSync(path, `${path}-elsewhere`);
+    mkdirSync(path);
+    expect(await codeAsync(addon.files.checkRoot(root))).toBe("ROOT_UNAVAILABLE");
+    await addon.files.appendDurable(root, join(path, "RMS1_1/20260101/journal.ndjson"), "{}");
+    expect(readdirSync(path)).toEqual([]);
+    expect(readdirSync(`${path}-elsewhere/RMS1_1/20260101`)).toEqual(["journal.ndjson"]);
+    await addon.files.closeRoot(root);
+    await addon.files.closeRoot(root);
   });
 
   it("calls back no more once stop has resolved, and brings everything before", async () => {
@@ -241,11 +279,13 @@ describe("addon", () => {
     const round = async (): Promise<void> => {
       const { engine, facts } = started();
       const stream = engine.openStream(STREAM);
-      const root = engine.openRoot(directory, { syncMs: 50 });
+      const root = await openedRoot();
+      engine.openWriter(root, { syncMs: 50 });
       engine.connect(stream, "127.0.0.1", 9, 1000);
       await facts.next("disconnected");
       engine.tap(stream, 0);
-      await engine.closeRoot(root);
+      await engine.closeWriter(root);
+      await addon.files.closeRoot(root);
       await engine.stop();
     };
     for (let n = 0; n < 50; n++) await round();

@@ -1,7 +1,16 @@
 import { appendFile, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { RecorderError, toRecorderError } from "../../src/base/errors.ts";
-import type { FolderEntry, FragmentEntry, SegmentBrief, SegmentHead, SegmentScan, UnreadFile } from "../../src/engine/types.ts";
+import type {
+  FolderEntry,
+  FragmentEntry,
+  RootInspection,
+  SegmentBrief,
+  SegmentHead,
+  SegmentScan,
+  UnreadFile,
+} from "../../src/engine/types.ts";
+import { LOCK_FILE, MARKER_FILE } from "../../src/store/paths.ts";
 import type { FileSteps, SegmentId } from "../../src/store/types.ts";
 
 export interface FakeFragment {
@@ -41,6 +50,7 @@ export class FakeFileSteps implements FileSteps {
   failSpace: RecorderError | null = null;
   availableBytes = 1_000_000_000;
   #dead = false;
+  #handles = 0;
 
   /** What the writer does before any fact comes up: creates the file and appends fragments. `torn` bytes of a next one follow. */
   async grow(path: string, identity: FakeIdentity, fragments: readonly FakeFragment[], torn = 0): Promise<void> {
@@ -117,7 +127,30 @@ export class FakeFileSteps implements FileSteps {
     });
   }
 
-  async recoverSegment(path: string): Promise<SegmentScan> {
+  async inspectRoot(path: string): Promise<RootInspection> {
+    const found = await stat(path).catch(() => null);
+    const text = await readFile(join(path, MARKER_FILE), "utf8").catch(() => null);
+    const marker = text === null ? null : JSON.parse(text);
+    return { fileSystem: "1", directory: found === null ? null : String(found.ino), mountPoint: "/", marker };
+  }
+
+  async adoptRoot(path: string, _inspected: RootInspection, id: string, serial: string): Promise<void> {
+    await writeFile(join(path, MARKER_FILE), JSON.stringify({ v: 1, id, serial }), { flag: "wx" });
+  }
+
+  async openRoot(path: string, id: string): Promise<number> {
+    const { marker } = await this.inspectRoot(path);
+    if (marker?.id !== id) throw new RecorderError("ROOT_UNAVAILABLE", `${path} has another marker`);
+    await writeFile(join(path, LOCK_FILE), "", { flag: "a" });
+    this.#handles += 1;
+    return this.#handles;
+  }
+
+  async closeRoot(): Promise<void> {}
+  async checkRoot(): Promise<void> {}
+  async testRoot(): Promise<void> {}
+
+  async recoverSegment(_root: number, path: string): Promise<SegmentScan> {
     this.#live();
     const parsed = await parse(path);
     if (parsed.fragments.length > 0 && parsed.seal === null) {
@@ -129,7 +162,7 @@ export class FakeFileSteps implements FileSteps {
     return this.scanSegment(path);
   }
 
-  async renameDurable(from: string, to: string): Promise<void> {
+  async renameDurable(_root: number, from: string, to: string): Promise<void> {
     this.#live();
     if ((await sizeOf(to)) !== null) throw new RecorderError("DISK_FAULT", `${to} exists`);
     await mkdir(dirname(to), { recursive: true });
@@ -138,7 +171,7 @@ export class FakeFileSteps implements FileSteps {
     this.#did("sync-directory");
   }
 
-  async removeDurable(path: string, pruneDirectory: boolean): Promise<void> {
+  async removeDurable(_root: number, path: string, pruneDirectory: boolean): Promise<void> {
     this.#live();
     if (this.failUnlink !== null) throw this.failUnlink;
     await unlink(path).catch(() => undefined);
@@ -149,7 +182,7 @@ export class FakeFileSteps implements FileSteps {
     }
   }
 
-  async appendDurable(path: string, line: string): Promise<void> {
+  async appendDurable(_root: number, path: string, line: string): Promise<void> {
     this.#live();
     if (this.failJournal !== null) throw this.failJournal;
     await mkdir(dirname(path), { recursive: true });
@@ -162,7 +195,7 @@ export class FakeFileSteps implements FileSteps {
     return { availableBytes: this.availableBytes, totalBytes: 2_000_000_000 };
   }
 
-  async finishSegment(_root: number, id: SegmentId, finalPath: string): Promise<{ bytes: number; crc64: string; blake3: string }> {
+  async finishSegment(root: number, id: SegmentId, finalPath: string): Promise<{ bytes: number; crc64: string; blake3: string }> {
     this.#live();
     const path = this.#growing.get(`${id.run}/${id.sequence}`);
     if (path === undefined) throw new RecorderError("ENGINE_MISUSE", "no such open segment");
@@ -170,7 +203,7 @@ export class FakeFileSteps implements FileSteps {
     await appendFile(path, sealLine(fragments));
     this.#did("seal");
     this.#did("sync");
-    await this.renameDurable(path, finalPath);
+    await this.renameDurable(root, path, finalPath);
     const { crc64, blake3 } = hashes(fragments);
     return { bytes: (await stat(finalPath)).size, crc64, blake3 };
   }

@@ -7,7 +7,8 @@ export class FakeSegmentStore implements SegmentStore {
   readonly failing = new Set<string>();
 
   planSegment: SegmentStore["planSegment"] = (place, id) => ({
-    root: 0,
+    root: 7,
+    rootIndex: 0,
     path: `/media/${place.name}/20260601/${id.run}-${id.sequence}.mp4.open`,
     midnightsUtcMs: [1, 2],
   });

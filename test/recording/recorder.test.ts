@@ -37,7 +37,6 @@ beforeEach(() => {
     engine,
     store,
     desired,
-    roots: [7],
     capacityBytes: () => Number.POSITIVE_INFINITY,
     resolve: async () => [],
     accounts: new Accounts(clock),

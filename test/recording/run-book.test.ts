@@ -22,7 +22,7 @@ function recordingStore(closing: Promise<void> = Promise.resolve()): SegmentStor
       calls.push([name, ...args.filter((arg) => arg !== PLACE)]);
     };
   return {
-    planSegment: () => ({ root: 0, path: "", midnightsUtcMs: [] }),
+    planSegment: () => ({ root: 7, rootIndex: 0, path: "", midnightsUtcMs: [] }),
     beginRun: async (run) => void calls.push(["beginRun", run.run, run.startUtcMs]),
     endRun: note("endRun"),
     segmentOpened: async (_place, id, opened) => void calls.push(["segmentOpened", id.run, id.sequence, opened.startUtcMs]),

@@ -27,7 +27,6 @@ beforeEach(() => {
     stream: { fragmentMs: 1000, ringMs: 1000, ringBytes: 1, queueBytes: 1 },
     openStream: engine.openStream,
     store,
-    roots: [7],
     sizing: () => ({ maxDurationMs: 60_000, preallocateBytes: 1024 }),
     resolve: async () => [],
     accounts: new Accounts(clock),
@@ -52,7 +51,7 @@ describe("tickets", () => {
     expect(first).toMatchObject({ root: 7, sequence: 0, serial: "SN", channel: 1, stream: "main", cutAtUtcMs: [1, 2] });
     expect(second).toMatchObject({ run: first?.run, sequence: 1 });
     await clock.advance(0);
-    expect(store.only("segmentOpened")).toEqual([["segmentOpened", 0, 0]]);
+    expect(store.only("segmentOpened")).toEqual([["segmentOpened", 0, 7]]);
     await recorder.stop("not-planned", true);
   });
 
