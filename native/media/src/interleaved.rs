@@ -43,7 +43,8 @@ pub enum FramingError {
 /// Splits the bytes of one connection.
 ///
 /// In sync, an item begins where the one before ended. A byte there that can begin none is a framing fault (servers cut frames short when
-/// their send buffer is full): bytes are then skipped up to what is certainly a frame of a known channel and source, or a reply.
+/// their send buffer is full): bytes are then skipped up to what is certainly a frame of a known channel and source with an item behind it,
+/// or a reply.
 /// Before the first item, and as long as no channel is in use, there is nothing to get back in step with: such a byte is another protocol.
 #[derive(Debug, Default)]
 pub struct Splitter {
@@ -217,7 +218,8 @@ impl Splitter {
         if known.is_some_and(|known| known != source) {
             return Some(false);
         }
-        Some(behind.get(length).is_none_or(|next| matches!(next, b'$' | b'\r' | b'\n' | b'A'..=b'Z')))
+        // Waited for even if all else is there: where the bytes happen to be split must decide nothing.
+        behind.get(length).map(|next| matches!(next, b'$' | b'\r' | b'\n' | b'A'..=b'Z'))
     }
 }
 
@@ -246,10 +248,10 @@ fn message(rest: &[u8]) -> Result<Step<'_>, FramingError> {
         _ => return Ok(Step::Fault),
     }
     let head = match head_bytes(rest) {
-        Head::Whole(bytes) if bytes <= MAX_HEAD_BYTES => bytes,
+        Head::Whole(bytes) => bytes,
         Head::Partial if rest.len() < MAX_HEAD_BYTES => return Ok(Step::More),
+        Head::Partial => return Err(FramingError::HeadTooLarge),
         Head::Binary => return Ok(Step::Fault),
-        Head::Whole(_) | Head::Partial => return Err(FramingError::HeadTooLarge),
     };
     let body = content_length(rest.get(..head).unwrap_or_default());
     if body > MAX_BODY_BYTES as u64 {
@@ -260,7 +262,7 @@ fn message(rest: &[u8]) -> Result<Step<'_>, FramingError> {
 }
 
 enum Head {
-    /// Length up to the end of the empty line.
+    /// Length up to the end of the empty line, at most [`MAX_HEAD_BYTES`].
     Whole(usize),
     Partial,
     /// Not text: a message whose end is missing.
@@ -270,7 +272,7 @@ enum Head {
 /// Looks for the empty line. Lines may end in LF alone: some servers send that.
 fn head_bytes(rest: &[u8]) -> Head {
     let mut line_is_empty = false;
-    for (at, &byte) in rest.iter().take(MAX_HEAD_BYTES + 1).enumerate() {
+    for (at, &byte) in rest.iter().take(MAX_HEAD_BYTES).enumerate() {
         match byte {
             b'\n' if line_is_empty => return Head::Whole(at + 1),
             b'\n' => line_is_empty = true,

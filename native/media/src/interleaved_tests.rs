@@ -5,7 +5,7 @@ use super::*;
 const SOURCE: u32 = 0x1234_5678;
 
 /// What came out, with the bytes copied.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Got {
     Frame(u8, Vec<u8>),
     Message(Vec<u8>),
@@ -117,11 +117,34 @@ fn a_search_believes_only_known_channels_and_sources() {
     stream.extend(b"\xee\xee$$$\0\0\0R");
     stream.extend(frame(0, &foreign));
     stream.extend(frame(7, &rtp(&[3])));
-    stream.extend(frame(0, &rtp(&[4])));
+    for byte in [4, 5] {
+        stream.extend(frame(0, &rtp(&[byte])));
+    }
     let mut splitter = ours();
-    assert_eq!(split(&mut splitter, &stream, 11), Ok(vec![Got::Frame(0, rtp(&[1])), Got::Frame(0, rtp(&[4]))]));
+    assert_eq!(split(&mut splitter, &stream, 11), Ok([1, 4, 5].map(|byte| Got::Frame(0, rtp(&[byte]))).to_vec()));
     assert_eq!(splitter.resyncs(), 1);
-    assert_eq!(splitter.skipped_bytes(), (stream.len() - 2 * frame(0, &rtp(&[1])).len()) as u64);
+    assert_eq!(splitter.skipped_bytes(), (stream.len() - 3 * frame(0, &rtp(&[1])).len()) as u64);
+}
+
+/// A channel whose source is unknown, noise that looks like a frame of it, and the end of that frame not yet received.
+#[test]
+fn a_search_finds_the_same_however_the_bytes_are_split() {
+    let mut stream = b"\xee".to_vec();
+    stream.extend(&frame(0, &rtp(&[7; 40]))[..30]);
+    stream.extend((1..5).flat_map(|n| frame(1, &rtp(&[n; 20]))));
+    let expected: Vec<_> = (1..5).map(|n| Got::Frame(1, rtp(&[n; 20]))).collect();
+    for piece in [1, 20, 40, 50, 500] {
+        assert_eq!(split(&mut ours(), &stream, piece), Ok(expected.clone()), "pieces of {piece}");
+    }
+}
+
+#[test]
+fn a_head_that_is_too_large_and_binary_behind_that_is_too_large() {
+    let mut stream = [b"RTSP/1.0 200 OK\r\nX: ".to_vec(), vec![b'x'; MAX_HEAD_BYTES]].concat();
+    stream[MAX_HEAD_BYTES] = 0;
+    for piece in [1000, MAX_HEAD_BYTES, stream.len()] {
+        assert_eq!(split(&mut ours(), &stream, piece), Err(FramingError::HeadTooLarge), "pieces of {piece}");
+    }
 }
 
 #[test]
@@ -191,12 +214,13 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Nothing panics, consumption stays within the buffer, and in sync the pieces do not change what comes out.
+    /// Nothing panics, consumption stays within the buffer, and the pieces do not change what comes out.
     #[test]
     fn any_stream_in_any_pieces(stream in hostile(), piece in 1_usize..200) {
         let mut splitter = ours();
-        let _ = split(&mut splitter, &stream, piece);
+        let pieces = split(&mut splitter, &stream, piece);
         prop_assert!(splitter.skipped_bytes() <= stream.len() as u64);
+        prop_assert_eq!(pieces, split(&mut ours(), &stream, usize::MAX));
     }
 
     #[test]
