@@ -90,10 +90,12 @@ impl H264Depacketizer {
 
     /// Forgets the unit in progress: what follows has nothing to do with it.
     pub fn lose(&mut self, sink: &mut impl UnitSink) {
-        if unit_bytes(sink) > 0 {
+        // Parameter sets of a picture that had ended say that another slice of it is to come: it is what is missing.
+        let goes_on = |ended: &Ended| !ended.by_marker && self.unit.is_some_and(|unit| unit.timestamp == ended.unit.timestamp);
+        let cut_short = self.ended.take().is_some_and(|ended| goes_on(&ended)) && sink.reopen();
+        if cut_short || unit_bytes(sink) > 0 {
             sink.discard();
         }
-        self.ended = None;
         self.unit = Some(Unit::UNSURE);
     }
 

@@ -217,6 +217,32 @@ fn after_loss_several_later_slices_in_one_packet_are_no_picture() {
     }
 }
 
+/// The sets before the second slice end the unit; that it goes on is then known, so a hole where the slice was takes it along.
+#[test]
+fn a_picture_that_goes_on_behind_its_sets_is_no_picture_without_its_last_slice() {
+    for forgetful in [false, true] {
+        let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+        out.forgetful = forgetful;
+        for payload in [SPS, PPS, IDR, SPS, PPS] {
+            depacketizer.push(head(0, false), payload, &mut out);
+        }
+        depacketizer.push(lossy(3600, true), P, &mut out);
+        let kept = unit(&[SPS, PPS, IDR]);
+        assert_eq!(out.bytes(), if forgetful { vec![kept, unit(&[P])] } else { vec![unit(&[P])] });
+    }
+}
+
+/// What comes before the next picture says nothing of the one before.
+#[test]
+fn loss_behind_the_sets_of_the_next_picture_leaves_the_one_before() {
+    let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
+    for (timestamp, payload) in [(0, IDR), (3600, SPS), (3600, PPS)] {
+        depacketizer.push(head(timestamp, false), payload, &mut out);
+    }
+    depacketizer.push(lossy(7200, true), P, &mut out);
+    assert_eq!(out.bytes(), [unit(&[IDR]), unit(&[P])]);
+}
+
 #[test]
 fn unknown_packet_types_are_malformed() {
     let (mut depacketizer, mut out) = (depacketizer(), Collector::default());
