@@ -29,6 +29,14 @@ export interface OpenGap {
   readonly cause: GapCause;
 }
 
+/** The newest of what accounts for a stream's time. */
+export interface LastAccounted {
+  readonly endUtcMs: number;
+  readonly runEndUtcMs: number | null;
+  readonly runCause: string | null;
+  readonly gapGoesOn: number;
+}
+
 /** What a finished file says of itself. Hashes are lower-case hex. */
 export interface ClosedSegment {
   readonly root: number;
@@ -97,25 +105,20 @@ export class Catalog {
     });
   }
 
-  /** Ends a run, unless it has ended; one that left no segment leaves no row. Resolves with the stream it belonged to. */
-  endRun(run: string, endUtcMs: number, cause: string): Promise<StoredStream | undefined> {
+  /** Ends a run, unless it has ended; one that left no segment leaves no row. */
+  endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
     return this.#database.transaction(async (transaction) => {
       const changed = await transaction.run(
         "UPDATE run SET end_utc_ms = max(start_utc_ms, ?), end_cause = ? WHERE uuid = ? AND end_utc_ms IS NULL",
         [endUtcMs, cause, run],
       );
-      if (changed === 0) return undefined;
+      if (changed === 0) return;
       await transaction.run(
         `UPDATE stream SET longest_run_ms = max(longest_run_ms, run.end_utc_ms - run.start_utc_ms)
          FROM run WHERE run.uuid = ? AND stream.stream_id = run.stream_id`,
         [run],
       );
-      const stream = await transaction.get<StoredStream>(
-        `SELECT ${STREAM_COLUMNS} FROM stream WHERE stream_id = (SELECT stream_id FROM run WHERE uuid = ?)`,
-        [run],
-      );
       await dropEmptyRun(transaction, run);
-      return stream;
     });
   }
 
@@ -242,19 +245,27 @@ export class Catalog {
     );
   }
 
-  /** The newest run of a stream that has ended, and whether a gap accounts for the time since. */
-  lastRun(stream: number): Promise<{ endUtcMs: number; cause: string; accounted: number } | undefined> {
-    return this.#database.get(
-      `SELECT end_utc_ms AS endUtcMs, end_cause AS cause,
-         EXISTS (SELECT 1 FROM gap WHERE stream_id = ?1 AND (to_utc_ms IS NULL OR from_utc_ms >= run.end_utc_ms)) AS accounted
-       FROM run WHERE stream_id = ?1 AND end_utc_ms IS NOT NULL ORDER BY start_utc_ms DESC LIMIT 1`,
+  /** What accounts for the time of a stream last; undefined where nothing does. `gapGoesOn`: everything up to now is accounted for. */
+  async lastAccounted(stream: number): Promise<LastAccounted | undefined> {
+    const newest = (column: string, table: string, where: string, order: string) =>
+      `(SELECT ${column} FROM ${table} WHERE stream_id = ?1 AND ${where} ORDER BY ${order} DESC LIMIT 1)`;
+    const row = await this.#database.get<Omit<LastAccounted, "endUtcMs"> & { gapEndUtcMs: number | null; deletedUtcMs: number | null }>(
+      `SELECT ${newest("end_utc_ms", "run", "end_utc_ms IS NOT NULL", "start_utc_ms")} AS runEndUtcMs,
+         ${newest("end_cause", "run", "end_utc_ms IS NOT NULL", "start_utc_ms")} AS runCause,
+         ${newest("to_utc_ms", "gap", "to_utc_ms IS NOT NULL", "from_utc_ms")} AS gapEndUtcMs,
+         ${newest("to_utc_ms", "deletion", "TRUE", "from_utc_ms")} AS deletedUtcMs,
+         EXISTS (SELECT 1 FROM gap WHERE stream_id = ?1 AND to_utc_ms IS NULL) AS gapGoesOn`,
       [stream],
     );
+    const ends = [row?.runEndUtcMs, row?.gapEndUtcMs, row?.deletedUtcMs].filter((end) => end != null);
+    return row === undefined || ends.length === 0 ? undefined : { ...row, endUtcMs: Math.max(...ends) };
   }
 
-  openGaps(): Promise<(OpenGap & StreamPlace)[]> {
+  /** `mediaUtcMs`: where media begins that was recorded since the gap was opened; null where there is none, as it should be. */
+  openGaps(): Promise<(OpenGap & StreamPlace & { readonly mediaUtcMs: number | null })[]> {
     return this.#database.all(
-      `SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, channel, name
+      `SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, channel, name,
+         (SELECT min(start_utc_ms) FROM segment WHERE segment.stream_id = gap.stream_id AND start_utc_ms >= gap.from_utc_ms) AS mediaUtcMs
        FROM gap JOIN stream USING (stream_id) WHERE to_utc_ms IS NULL`,
     );
   }

@@ -47,9 +47,12 @@ export class OpenSegments implements Progress {
     this.#runs.set(run.run, run);
   }
 
-  endRun(run: string): void {
+  /** The run as it began; undefined for one that is not going on. */
+  endRun(run: string): RunStart | undefined {
+    const begun = this.#runs.get(run);
     this.#runs.delete(run);
     this.#runEnds.delete(run);
+    return begun;
   }
 
   /** The run is as `beginRun` told; one never told of began with this segment, and its clock is not vouched for. */

@@ -21,7 +21,7 @@ const DAY_MS = 86_400_000;
 /** Newest segments of each stream that are compared with their files. */
 const VERIFIED = 8;
 
-/** Ends of a run that are the service's own, not the camera's: nobody but start accounts for the time after them. */
+/** Ends of a run that are the service's own, not the camera's: they hold for the time after it too. */
 const STOPPED = ["process-down", "power-lost", "unknown"] as const satisfies readonly GapCause[];
 
 /** What start did, for the log. */
@@ -212,23 +212,29 @@ class Recovery {
     });
   }
 
-  /** Start 7: runs the last process left open have ended, and the time since has a cause. */
+  /** Start 7: runs the last process left open have ended, gaps too where media began, and the time since has a cause. */
   async accountForDowntime(): Promise<void> {
     const { catalog } = this.#context;
-    const { cause } = this.#options;
+    const { cause, wanted } = this.#options;
     await eachOf(await catalog.runsGoingOn(), WIDTH, async (run) => {
-      await catalog.endRun(run.run, run.lastUtcMs, cause);
       await this.#journal(run, { fact: "run-ended", atUtcMs: run.lastUtcMs, run: run.run, cause });
+      await catalog.endRun(run.run, run.lastUtcMs, cause);
       this.#report.runsEnded += 1;
     });
+    await eachOf(await catalog.openGaps(), WIDTH, async (gap) => {
+      if (gap.mediaUtcMs === null) return;
+      await this.#journal(gap, { fact: "gap-closed", atUtcMs: gap.mediaUtcMs, fromUtcMs: gap.fromUtcMs, cause: gap.cause });
+      await catalog.closeGap(gap, gap.mediaUtcMs);
+    });
     await eachOf(await catalog.streams(null, null), WIDTH, async (stream) => {
-      const last = await catalog.lastRun(stream.id);
+      const last = await catalog.lastAccounted(stream.id);
       // The time of a stream that nobody wants any more is nobody's gap.
-      if (last === undefined || last.accounted !== 0 || !this.#options.wanted.has(stream)) return;
-      const known = STOPPED.find((candidate) => candidate === last.cause);
-      if (known === undefined) return;
-      await catalog.openGap(stream, last.endUtcMs, known, null);
-      await this.#journal(stream, { fact: "gap-opened", atUtcMs: last.endUtcMs, cause: known, detail: null });
+      if (last === undefined || last.gapGoesOn !== 0 || !wanted.has(stream)) return;
+      // A run that ended for a reason of the camera's has left its gap to a process that did not live to open it.
+      const known = last.endUtcMs === last.runEndUtcMs ? STOPPED.find((candidate) => candidate === last.runCause) : undefined;
+      const fact = { fact: "gap-opened", atUtcMs: last.endUtcMs, cause: known ?? cause, detail: null } as const;
+      await this.#journal(stream, fact);
+      await catalog.openGap(stream, last.endUtcMs, fact.cause, null);
     });
   }
 

@@ -194,10 +194,10 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
   }
 
   async endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
-    this.#open.endRun(run);
-    const stream = await this.#context.catalog.endRun(run, endUtcMs, cause);
-    if (stream !== undefined)
-      await writeJournal(this.#context, this.#roots.of(stream), stream, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
+    const begun = this.#open.endRun(run);
+    if (begun !== undefined)
+      await writeJournal(this.#context, this.#roots.of(begun), begun, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
+    await this.#context.catalog.endRun(run, endUtcMs, cause);
   }
 
   /** Open 3. */

@@ -101,7 +101,7 @@ describe("with 100,000 segments every question is answered from an index", () =>
     ["filesBetween", () => catalog.filesBetween("EZ0001_1", 1, { fromUtcMs: T0, toUtcMs: T0 + 1e7 })],
     ["totals", () => catalog.totals()],
     ["runsGoingOn", () => catalog.runsGoingOn()],
-    ["lastRun", () => catalog.lastRun(1)],
+    ["lastAccounted", () => catalog.lastAccounted(1)],
     ["openGaps", () => catalog.openGaps()],
   ];
   for (const [name, ask] of questions) {

@@ -203,6 +203,41 @@ describe("start", () => {
     expect((await box.rows()).at(-1)).toMatchObject({ kind: "gap", cause: "process-down", fromUtcMs: T0 + 3000, open: true });
   });
 
+  it("accounts for the time after a run that ended on its own, when the process died before it could", async () => {
+    await box.record(id(0), T0);
+    await box.store.endRun(RUN, T0 + 3000, "camera-unreachable");
+    await box.restart();
+    expect((await box.rows()).at(-1)).toMatchObject({ kind: "gap", cause: "process-down", fromUtcMs: T0 + 3000, open: true });
+  });
+
+  it("ends an open gap where the media begins that it recovered, and accounts for the time after that", async () => {
+    await box.record(id(0), T0);
+    await box.store.endRun(RUN, T0 + 3000, "camera-unreachable");
+    await box.store.openGap(GATE, T0 + 3000, "camera-unreachable", null);
+    const next = { run: "22222222-2222-4333-8444-555555555555", sequence: 0 };
+    const plan = box.store.planSegment(GATE, next);
+    const identity = { serial: SERIAL, channel: 1, stream: "main", ...next, startUtcMs: T0 + 8000, zone: "UTC" } as const;
+    await box.files.grow(plan.path, identity, [{ startUtcMs: T0 + 8000, durationMs: 1000, bytes: 100 }]);
+    box.clock.stepUtc(60_000);
+    await box.restart();
+    expect((await box.rows()).filter((row) => row.kind === "gap")).toMatchObject([
+      { cause: "camera-unreachable", fromUtcMs: T0 + 3000, toUtcMs: T0 + 8000, open: false },
+      { cause: "process-down", fromUtcMs: T0 + 9000, open: true },
+    ]);
+  });
+
+  it("accounts for the time after a gap that ended with media nobody can find", async () => {
+    await box.record(id(0), T0);
+    await box.store.endRun(RUN, T0 + 3000, "camera-unreachable");
+    await box.store.openGap(GATE, T0 + 3000, "camera-unreachable", null);
+    await box.store.closeGap(GATE, T0 + 8000);
+    await box.restart();
+    expect((await box.rows()).filter((row) => row.kind === "gap")).toMatchObject([
+      { cause: "camera-unreachable", toUtcMs: T0 + 8000, open: false },
+      { cause: "process-down", fromUtcMs: T0 + 8000, open: true },
+    ]);
+  });
+
   it("drops a newest row without a file, and says nothing of files it cannot read", async () => {
     await box.record(id(0), T0);
     await box.record(id(1), T0 + 3000);
