@@ -14,6 +14,7 @@ import { Engine } from "./engine/engine.ts";
 import { engineFiles } from "./engine/files.ts";
 import { loadAddon } from "./engine/loader.ts";
 import { createHttpApi } from "./http/server.ts";
+import { Ledger } from "./ledger/ledger.ts";
 import { probeCamera } from "./recording/probe.ts";
 import { Recorder } from "./recording/recorder.ts";
 import { Ring } from "./retention/ring.ts";
@@ -85,6 +86,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       log,
       desired: store,
       timeline: store,
+      ledger: new Ledger({ reader: store, zone: config.zone, clock }),
       recorder,
       probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, accounts, clock, log, ...options }),
       check: (options) => store.check(options),

@@ -11,6 +11,7 @@ import { type CliCommand, type CliPorts, EXIT, type ExitCode, UsageError } from 
 import { configCheck } from "./config-check.ts";
 import { failure } from "./failure.ts";
 import { commandHelp, programHelp } from "./help.ts";
+import { ledger } from "./ledger.ts";
 import { ls } from "./ls.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
@@ -24,6 +25,7 @@ export const CLI_COMMANDS: readonly CliCommand[] = [
   cameraRemove,
   cameraProbe,
   ls,
+  ledger,
   check,
   configCheck,
   status,

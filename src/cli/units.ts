@@ -49,6 +49,11 @@ export function countText(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
+/** `99.98 %`; rounded down, so that 100 means everything. */
+export function percentText(share: number): string {
+  return `${(Math.floor(Math.round(share * 1e6) / 100) / 100).toFixed(2)} %`;
+}
+
 /** `1 gap`, `2 gaps`. */
 export function pluralText(count: number, noun: string): string {
   return `${countText(count)} ${noun}${count === 1 ? "" : "s"}`;

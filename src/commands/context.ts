@@ -2,6 +2,7 @@ import type { Alarm } from "../base/alarms.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { BoxConfig, DesiredStore, Transport } from "../config/types.ts";
+import type { LedgerPort } from "../ledger/types.ts";
 import type { ProbeReport, RecorderPort } from "../recording/types.ts";
 import type { CameraEndpoint } from "../rtsp/types.ts";
 import type { CheckReport, TimelineReader } from "../store/types.ts";
@@ -43,6 +44,7 @@ export interface CommandContext {
   readonly log: Logger;
   readonly desired: DesiredStore;
   readonly timeline: TimelineReader;
+  readonly ledger: LedgerPort;
   readonly recorder: RecorderPort;
   readonly probe: ProbeCamera;
   readonly check: CheckSegments;

@@ -1,20 +1,17 @@
 import * as z from "zod";
-import { type Problem, RecorderError } from "../base/errors.ts";
 import { cameraIdSchema } from "../config/desired.ts";
 import { GAP_CAUSES, STREAM_KINDS } from "../media/types.ts";
 import type { TimelineRow } from "../store/types.ts";
 import type { StreamCommand } from "./command.ts";
-import type { CommandContext } from "./context.ts";
-import { MOMENT_FORMS, parseMoment } from "./moment.ts";
+import { MOMENT_FORMS } from "./moment.ts";
+import { momentInput, parseRange, requireKnown } from "./range.ts";
 import { timelinePages } from "./timeline-pages.ts";
-
-const moment = z.string().max(64).nullable().default(null);
 
 const input = z.strictObject({
   camera: cameraIdSchema.nullable().default(null),
   stream: z.enum(STREAM_KINDS).nullable().default(null),
-  from: moment.describe(`start: ${MOMENT_FORMS}; local to the site where no offset is given. Default: the beginning`),
-  to: moment.describe("end, in the same forms. Default: now"),
+  from: momentInput.describe(`start: ${MOMENT_FORMS}; local to the site where no offset is given. Default: the beginning`),
+  to: momentInput.describe("end, in the same forms. Default: now"),
 });
 
 const place = {
@@ -60,7 +57,8 @@ export const ls: StreamCommand<typeof input, typeof item> = {
   input,
   item,
   async *run(context, { camera, stream, from, to }, signal) {
-    const range = parseRange(from, to, context);
+    // The millisecond that is running belongs to what is listed by default.
+    const range = parseRange(from, to, context, { fromUtcMs: () => 0, toUtcMs: context.clock.utcMs() + 1 });
     let rows = 0;
     for await (const page of timelinePages(context.timeline, { camera, stream, range }, signal)) {
       rows += page.length;
@@ -69,31 +67,6 @@ export const ls: StreamCommand<typeof input, typeof item> = {
     if (rows === 0 && camera !== null) await requireKnown(context, camera);
   },
 };
-
-/** An empty answer about a camera that never existed would hide a typing error. */
-async function requireKnown(context: CommandContext, id: string): Promise<void> {
-  const { document } = await context.desired.read();
-  if (document.cameras.some((camera) => camera.id === id)) return;
-  throw new RecorderError("NOT_FOUND", `there is no camera "${id}", and nothing of it is recorded in that time`, { camera: id });
-}
-
-function parseRange(from: string | null, to: string | null, context: CommandContext): { fromUtcMs: number; toUtcMs: number } {
-  const nowUtcMs = context.clock.utcMs();
-  const problems: Problem[] = [];
-  const read = (path: string, text: string | null, otherwise: number): number => {
-    if (text === null) return otherwise;
-    const utcMs = parseMoment(text, context.config.zone, nowUtcMs);
-    if (utcMs === null) problems.push({ path, message: `is not a time: ${JSON.stringify(text)}; allowed: ${MOMENT_FORMS}` });
-    return utcMs ?? otherwise;
-  };
-  const fromUtcMs = read("from", from, 0);
-  // The millisecond that is running belongs to what is listed by default.
-  const toUtcMs = read("to", to, Math.max(nowUtcMs + 1, fromUtcMs + 1));
-  if (problems.length === 0 && fromUtcMs >= toUtcMs) problems.push({ path: "to", message: "must be later than from" });
-  const [first] = problems;
-  if (first !== undefined) throw new RecorderError("INPUT_INVALID", `${first.path} ${first.message}`, {}, { problems });
-  return { fromUtcMs, toUtcMs };
-}
 
 function lsItem(row: TimelineRow): LsItem {
   const common = { camera: row.camera, stream: row.stream, from: row.fromUtcMs, to: row.toUtcMs };

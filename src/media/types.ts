@@ -33,6 +33,13 @@ export const GAP_CAUSES = [
 ] as const;
 export type GapCause = (typeof GAP_CAUSES)[number];
 
+/** What can be said of a moment of a stream: it is recorded, or why it is not. */
+export const COVERAGE_STATES = ["recorded", ...GAP_CAUSES] as const;
+export type CoverageState = (typeof COVERAGE_STATES)[number];
+
+/** Segments of a run follow each other to the millisecond, give or take rounding: a hole of this length between them is none. */
+export const JOIN_MS = 1;
+
 /** A track as the camera declares and sends it. */
 export interface TrackDescription {
   readonly kind: "video" | "audio";

@@ -61,7 +61,7 @@ export class Recorder implements Part, RecorderPort {
     this.#stopping.abort();
     await Promise.all(this.#loops);
     await this.#reconciling;
-    await Promise.all([...this.#streams.keys()].map((key) => this.#remove(key, "process-down", true)));
+    await Promise.all([...this.#streams.keys()].map((key) => this.#remove(key, "process-down")));
   }
 
   status(): readonly StreamStatus[] {
@@ -110,15 +110,11 @@ export class Recorder implements Part, RecorderPort {
         else idle.push(want.place);
       }
     }
-    const known = new Set([...wanted.keys(), ...idle.map(streamKeyText)]);
     await Promise.all(
       [...this.#streams].map(async ([key, { wanted: running }]) => {
         const want = wanted.get(key);
         if (want !== undefined && sameWish(running, want)) return;
-        // The time of a stream that is no longer known, or not under this name, is nobody's gap.
-        const gap = known.has(key) && (want === undefined || want.place.name === running.place.name);
-        await this.#remove(key, "not-planned", gap);
-        if (!gap) await this.#endGap(running.place);
+        await this.#remove(key, "not-planned");
       }),
     );
     for (const [key, want] of wanted) {
@@ -168,20 +164,13 @@ export class Recorder implements Part, RecorderPort {
     }
   }
 
-  async #remove(key: string, cause: GapCause, gap: boolean): Promise<void> {
+  async #remove(key: string, cause: GapCause): Promise<void> {
     try {
-      await this.#streams.get(key)?.recorder.stop(cause, gap);
+      await this.#streams.get(key)?.recorder.stop(cause);
     } catch (error) {
       this.#options.log.error("stream.stop-failed", { stream: key, error: toRecorderError(error) });
     }
     this.#streams.delete(key);
-  }
-
-  async #endGap(place: StreamPlace): Promise<void> {
-    const { store, clock, log } = this.#options;
-    await store.closeGap(place, clock.utcMs()).catch((error: unknown) => {
-      log.error("gap.close-failed", { stream: streamKeyText(place), error: toRecorderError(error) });
-    });
   }
 
   /** Streams that are known but not wanted show up in listings too, and their time is accounted for. */

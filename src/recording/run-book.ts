@@ -182,9 +182,9 @@ export class RunBook {
 
   /**
    * Recording was ended on purpose: waits for the segment in progress to end, ends the run, and waits for the store to hold it all.
-   * `gap`: the time from now on is accounted for with this cause; not for a camera that nobody knows any more.
+   * The time from now on is accounted for with this cause.
    */
-  async finish(cause: GapCause, gap: boolean): Promise<void> {
+  async finish(cause: GapCause): Promise<void> {
     await this.#idle();
     const segment = this.#segment;
     if (segment !== null) {
@@ -198,7 +198,7 @@ export class RunBook {
       run.endCause ??= cause;
       this.#endRun(run);
     }
-    if (gap) this.#openGap({ cause, detail: null });
+    this.#openGap({ cause, detail: null });
     await this.#within(FINISH_MS, this.settled());
   }
 

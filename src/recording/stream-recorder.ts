@@ -110,11 +110,8 @@ export class StreamRecorder {
     this.#source.start();
   }
 
-  /**
-   * Says goodbye to the camera, closes the segment and waits until the store has it. `cause` ends the run, and with `gap` accounts for the
-   * time from now on.
-   */
-  async stop(cause: GapCause, gap: boolean): Promise<void> {
+  /** Says goodbye to the camera, closes the segment and waits until the store has it. `cause` ends the run, and accounts for the time from now on. */
+  async stop(cause: GapCause): Promise<void> {
     this.#stopping = true;
     this.#cancelRetry();
     await this.#source?.stop();
@@ -123,7 +120,7 @@ export class StreamRecorder {
     if (engine === null) return;
     try {
       engine.stopRecording();
-      await this.#book.finish(cause, gap);
+      await this.#book.finish(cause);
     } finally {
       this.#engine = null;
       engine.close();

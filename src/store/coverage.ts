@@ -1,3 +1,4 @@
+import { JOIN_MS } from "../media/types.ts";
 import type { Transaction } from "./database.ts";
 import { SEGMENT_CLOSED } from "./schema.ts";
 
@@ -12,21 +13,24 @@ interface Span {
   readonly bytes: number;
 }
 
-/** Which minutes of an hour the spans (in order of start) touch, how much of it they cover, and their bytes shared out by time. */
+/** Which minutes of an hour the spans (in order of start) touch, how much of it they cover (holes of rounding included), and their bytes shared out by time. */
 export function coverHour(
   hour: number,
   spans: readonly Span[],
 ): { readonly minutes: Uint8Array; readonly recordedMs: number; readonly bytes: number } {
   const minutes = new Uint8Array(8);
   const begin = hour * HOUR_MS;
-  let [bytes, recordedMs, coveredUtcMs] = [0, 0, begin];
+  const end = begin + HOUR_MS;
+  let [bytes, recordedMs, coveredUtcMs] = [0, 0, Number.NEGATIVE_INFINITY];
   for (const span of spans) {
+    if (span.end_utc_ms <= span.start_utc_ms) continue;
+    const held = span.start_utc_ms - coveredUtcMs <= JOIN_MS ? coveredUtcMs : span.start_utc_ms;
+    coveredUtcMs = Math.max(coveredUtcMs, span.end_utc_ms);
+    recordedMs += Math.max(0, Math.min(coveredUtcMs, end) - Math.max(held, begin));
     const from = Math.max(span.start_utc_ms, begin);
-    const to = Math.min(span.end_utc_ms, begin + HOUR_MS);
+    const to = Math.min(span.end_utc_ms, end);
     if (to <= from) continue;
     bytes += (span.bytes * (to - from)) / (span.end_utc_ms - span.start_utc_ms);
-    recordedMs += Math.max(0, to - Math.max(from, coveredUtcMs));
-    coveredUtcMs = Math.max(coveredUtcMs, to);
     const last = Math.floor((to - 1 - begin) / MINUTE_MS);
     for (let minute = Math.floor((from - begin) / MINUTE_MS); minute <= last; minute += 1) {
       minutes[minute >> 3] = (minutes[minute >> 3] ?? 0) | (1 << (minute & 7));
@@ -40,8 +44,8 @@ export function coverHour(
  * deletion. Computed afresh each time, so that doing it twice changes nothing.
  */
 export async function updateCoverage(transaction: Transaction, stream: number, fromUtcMs: number, toUtcMs: number): Promise<void> {
-  const first = Math.floor(fromUtcMs / HOUR_MS);
-  const last = Math.min(Math.floor(Math.max(fromUtcMs, toUtcMs - 1) / HOUR_MS), first + MAX_HOURS - 1);
+  const first = Math.floor((fromUtcMs - JOIN_MS) / HOUR_MS);
+  const last = Math.min(Math.floor((Math.max(fromUtcMs, toUtcMs - 1) + JOIN_MS) / HOUR_MS), first + MAX_HOURS);
   for (let hour = first; hour <= last; hour += 1) await updateHour(transaction, stream, hour);
 }
 
@@ -49,7 +53,7 @@ async function updateHour(transaction: Transaction, stream: number, hour: number
   const spans = await transaction.all<Span>(
     `SELECT start_utc_ms, end_utc_ms, bytes FROM segment WHERE stream_id = ?1 AND state = ${SEGMENT_CLOSED} AND start_utc_ms < ?3 AND end_utc_ms > ?2
      AND start_utc_ms >= ?2 - (SELECT longest_segment_ms FROM stream WHERE stream_id = ?1) ORDER BY start_utc_ms`,
-    [stream, hour * HOUR_MS, (hour + 1) * HOUR_MS],
+    [stream, hour * HOUR_MS - JOIN_MS, (hour + 1) * HOUR_MS + JOIN_MS],
   );
   const { minutes, recordedMs, bytes } = coverHour(hour, spans);
   if (recordedMs === 0) {

@@ -1,3 +1,4 @@
+import { JOIN_MS } from "../media/types.ts";
 import type { Transaction } from "./database.ts";
 import type { DeletionRule } from "./journal.ts";
 
@@ -6,9 +7,6 @@ interface Deletion {
   readonly to_utc_ms: number;
   readonly rule: DeletionRule;
 }
-
-/** Segments of a run follow each other to the millisecond, give or take rounding. */
-const JOIN_MS = 1;
 
 /** Notes media as deleted by `rule`: grows the row that ends or begins there, so that a ring leaves one row for each stretch of recording. */
 export async function addDeletion(

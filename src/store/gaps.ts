@@ -10,38 +10,56 @@ import type { Wanted } from "./wanted.ts";
 export class Gaps {
   readonly #context: StoreContext;
   readonly #roots: Roots;
-  readonly #open = new Map<string, OpenGap>();
+  readonly #open = new Map<string, OpenGap & StreamPlace>();
 
   constructor(context: StoreContext, roots: Roots) {
     this.#context = context;
     this.#roots = roots;
   }
 
-  /** Takes over the gaps that earlier processes left open; ends those of streams that nobody wants any more. */
+  /**
+   * Takes over the gaps that earlier processes left open. Streams that nobody wants any more are not planned from now on; those that go on
+   * under another name are accounted for there.
+   */
   async load(wanted: Wanted): Promise<void> {
+    const nowUtcMs = this.#context.clock.utcMs();
     for (const gap of await this.#context.catalog.openGaps()) {
       this.#open.set(keyOf(gap), gap);
-      if (!wanted.has(gap)) await this.close(gap, this.#context.clock.utcMs());
+      if (wanted.has(gap)) continue;
+      if (wanted.hasKey(gap)) await this.close(gap, nowUtcMs);
+      else await this.open(gap, nowUtcMs, "not-planned", null);
     }
   }
 
   async open(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
     const key = keyOf(place);
     if (this.#open.get(key)?.cause === cause) return;
+    await this.#closeOthers(place, fromUtcMs);
     await this.#journalEnd(place, fromUtcMs);
     const sentence = boundedDetail(detail);
     const root = this.#roots.of(place);
     await writeJournal(this.#context, root, place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
     await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
-    this.#open.set(key, { fromUtcMs, cause });
+    this.#open.set(key, { ...placeOf(place), fromUtcMs, cause });
   }
 
   async close(place: StreamPlace, toUtcMs: number): Promise<void> {
     const key = keyOf(place);
+    await this.#closeOthers(place, toUtcMs);
     if (!this.#open.has(key)) return;
     await this.#journalEnd(place, toUtcMs);
     await this.#context.catalog.closeGap(place, toUtcMs);
     this.#open.delete(key);
+  }
+
+  /** A stream that was away and comes back on another channel is not missing under its old name. */
+  async #closeOthers(place: StreamPlace, toUtcMs: number): Promise<void> {
+    for (const gap of this.#open.values()) {
+      if (gap.camera !== place.camera || gap.stream !== place.stream || gap.name === place.name) continue;
+      await this.#journalEnd(gap, toUtcMs);
+      await this.#context.catalog.closeGap(gap, toUtcMs);
+      this.#open.delete(keyOf(gap));
+    }
   }
 
   async #journalEnd(place: StreamPlace, atUtcMs: number): Promise<void> {
@@ -51,6 +69,8 @@ export class Gaps {
     await writeJournal(this.#context, this.#roots.of(place), place, { fact: "gap-closed", atUtcMs, fromUtcMs, cause });
   }
 }
+
+const placeOf = ({ camera, stream, channel, name }: StreamPlace): StreamPlace => ({ camera, stream, channel, name });
 
 /** A stream as the catalog tells streams apart: a camera that changes its channel is another one. */
 const keyOf = (stream: { readonly camera: string; readonly name: string }): string => `${stream.camera}/${stream.name}`;

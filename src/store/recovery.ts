@@ -228,11 +228,13 @@ class Recovery {
     });
     await eachOf(await catalog.streams(null, null), WIDTH, async (stream) => {
       const last = await catalog.lastAccounted(stream.id);
-      // The time of a stream that nobody wants any more is nobody's gap.
-      if (last === undefined || last.gapGoesOn !== 0 || !wanted.has(stream)) return;
+      // What goes on under another name is accounted for there.
+      if (last === undefined || last.gapGoesOn !== 0 || (wanted.hasKey(stream) && !wanted.has(stream))) return;
       // A run that ended for a reason of the camera's has left its gap to a process that did not live to open it.
       const known = last.endUtcMs === last.runEndUtcMs ? STOPPED.find((candidate) => candidate === last.runCause) : undefined;
-      const fact = { fact: "gap-opened", atUtcMs: last.endUtcMs, cause: known ?? cause, detail: null } as const;
+      // Nobody waits for a stream that is not in the document any more.
+      const since = wanted.has(stream) ? (known ?? cause) : "not-planned";
+      const fact = { fact: "gap-opened", atUtcMs: last.endUtcMs, cause: since, detail: null } as const;
       await this.#journal(stream, fact);
       await catalog.openGap(stream, last.endUtcMs, fact.cause, null);
     });

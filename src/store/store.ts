@@ -6,7 +6,7 @@ import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
-import { type GapCause, streamKeyText } from "../media/types.ts";
+import { type GapCause, type StreamKey, type StreamKind, streamKeyText, type TimeRange } from "../media/types.ts";
 import { Catalog } from "./catalog.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
 import { FinalNames, type StoreContext, writeJournal } from "./context.ts";
@@ -14,6 +14,7 @@ import { Database } from "./database.ts";
 import { Gaps } from "./gaps.ts";
 import type { DeletionRule } from "./journal.ts";
 import { Lanes } from "./lanes.ts";
+import { coverageHours, coverageSpans, tracedStreams } from "./ledger-rows.ts";
 import { Leases, segmentKey } from "./leases.ts";
 import { type FolderLock, lockFolder } from "./lock.ts";
 import { OpenSegments } from "./open-segments.ts";
@@ -27,7 +28,9 @@ import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
 import type {
   CheckReport,
+  CoverageSpan,
   FileSteps,
+  LedgerReader,
   RootUsage,
   RunBegin,
   SegmentId,
@@ -40,6 +43,7 @@ import type {
   TimelineQuery,
   TimelineReader,
   TimelineRow,
+  TracedStream,
 } from "./types.ts";
 import { Usage } from "./usage.ts";
 import { Wanted } from "./wanted.ts";
@@ -99,7 +103,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 }
 
 /** Files, catalog, journal and state behind the interfaces of types.ts. Procedures and their steps are numbered in README.md. */
-export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval, DesiredStore {
+export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, SegmentRemoval, DesiredStore {
   readonly name = "store";
   readonly #context: StoreContext;
   readonly #state: StateStore;
@@ -273,6 +277,20 @@ export class Store implements Part, SegmentStore, TimelineReader, SegmentRemoval
 
   usage(): Promise<readonly RootUsage[]> {
     return this.#usage.read();
+  }
+
+  // LedgerReader
+
+  tracedStreams(camera: string | null, stream: StreamKind | null): Promise<readonly TracedStream[]> {
+    return tracedStreams(this.#context.catalog, this.#open, camera, stream);
+  }
+
+  coverageSpans(stream: StreamKey, range: TimeRange): Promise<readonly CoverageSpan[]> {
+    return coverageSpans(this.#context.catalog, this.#open, stream, range);
+  }
+
+  coverageHours(stream: StreamKey, range: TimeRange): ReturnType<LedgerReader["coverageHours"]> {
+    return coverageHours(this.#context.catalog, this.#open, stream, range);
   }
 
   // SegmentRemoval

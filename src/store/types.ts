@@ -1,5 +1,5 @@
 import type { FolderEntry, RootInspection, SegmentBrief, SegmentHead, SegmentScan, UnreadFile } from "../engine/types.ts";
-import type { GapCause, StreamKey, StreamKind, TimeRange } from "../media/types.ts";
+import type { CoverageState, GapCause, StreamKey, StreamKind, TimeRange } from "../media/types.ts";
 
 /** A stream as paths and files know it. */
 export interface StreamPlace extends StreamKey {
@@ -149,6 +149,41 @@ export interface TimelineReader {
   lease(id: SegmentId): Promise<SegmentLease | null>;
   /** Of the roots whose file systems answer. */
   usage(): Promise<readonly RootUsage[]>;
+}
+
+/** A stream that has left a trace in the catalog, under whatever channels its camera had. */
+export interface TracedStream extends StreamKey {
+  /** The newest one. */
+  readonly channel: number;
+  /** Start of the oldest row that tells of it. */
+  readonly firstUtcMs: number;
+  /** End of the newest row that tells more than not-planned, the time of the query while it goes on; 0 if there is none. */
+  readonly lastUtcMs: number;
+}
+
+/** What one row says of a stretch of a stream's time. Rows may overlap. */
+export interface CoverageSpan extends TimeRange {
+  readonly state: CoverageState;
+  /** Of a gap its sentence, of deleted media the rule; else null. */
+  readonly detail: string | null;
+  /** True while it goes on; `toUtcMs` is then the time of the query, or of the newest durable media. */
+  readonly live: boolean;
+}
+
+/** What the ledger asks the store. Times of one answer are of one state of the catalog. */
+export interface LedgerReader {
+  /** In order of channel, main before sub. */
+  tracedStreams(camera: string | null, stream: StreamKind | null): Promise<readonly TracedStream[]>;
+  /** Every row of the stream that overlaps the range: some for each segment, so ask for hours, not months. */
+  coverageSpans(stream: StreamKey, range: TimeRange): Promise<readonly CoverageSpan[]>;
+  /**
+   * The same without closed segments, and instead of them the milliseconds they cover by whole UTC hour since 1970: absent for none, null
+   * where only `coverageSpans` can tell. Costs rows by gaps and hours, however many segments there are.
+   */
+  coverageHours(
+    stream: StreamKey,
+    range: TimeRange,
+  ): Promise<{ readonly spans: readonly CoverageSpan[]; readonly recordedMs: ReadonlyMap<number, number | null> }>;
 }
 
 /** What retention needs. */

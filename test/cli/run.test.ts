@@ -9,6 +9,7 @@ import type { CliPorts } from "../../src/cli/command.ts";
 import { CLI_COMMANDS, runCli } from "../../src/cli/run.ts";
 import { createHttpApi } from "../../src/http/server.ts";
 import type { CheckReport } from "../../src/store/types.ts";
+import { span } from "../fakes/ledger-reader.ts";
 import { FakeService, PROBE_REPORT, streamStatus } from "../fakes/service.ts";
 import { FakeTerminal } from "../fakes/terminal.ts";
 
@@ -56,6 +57,7 @@ describe("without a service", () => {
       ["camera", "remove", "a"],
       ["camera", "probe", "a"],
       ["ls"],
+      ["ledger"],
       ["status"],
     ]) {
       expect(await cli(configured(...args))).toEqual({
@@ -347,6 +349,128 @@ describe("with a service", () => {
     expect((await cli(configured("ls", "nobody"))).exit).toBe(1);
     expect((await cli(configured("ls", "--from", "noon"))).exit).toBe(2);
     expect((await cli(configured("ls", "--from", "now", "--to", "-1h"))).exit).toBe(2);
+  });
+
+  describe("ledger", () => {
+    const MINUTE_MS = 60_000;
+    // Monday, 10:00 in Berlin.
+    const now = Date.UTC(2026, 5, 1, 8, 0, 0);
+    const midnight = now - 600 * MINUTE_MS;
+    beforeEach(() => {
+      service.ledgerRows.add({ camera: "front", stream: "main" }, [
+        span(midnight - 1440 * MINUTE_MS, midnight - 720 * MINUTE_MS, "deleted-by-rule", "limit"),
+        span(midnight - 720 * MINUTE_MS, midnight + 90 * MINUTE_MS, "recorded"),
+        span(midnight + 90 * MINUTE_MS, midnight + 91 * MINUTE_MS, "no-media", "silence for 5 s"),
+        span(midnight + 91 * MINUTE_MS, midnight + 240 * MINUTE_MS, "recorded"),
+        span(midnight + 240 * MINUTE_MS, midnight + 300 * MINUTE_MS, "power-lost"),
+        span(midnight + 300 * MINUTE_MS, midnight + 420 * MINUTE_MS, "not-planned"),
+        span(midnight + 420 * MINUTE_MS, now, "recorded", null, true),
+      ]);
+      service.ledgerRows.add({ camera: "back", stream: "main" }, [span(midnight, now, "camera-unreachable", "refused", true)]);
+    });
+
+    test("shows a row for each day, with a sign for each hour", async () => {
+      expect((await cli(configured("ledger"))).out).toBe(
+        [
+          "CAMERA  STREAM  DAY         RECORDED  0     6     12    18      NOT RECORDED",
+          "front   main    2026-05-31  100.00 %  ░░░░░░░░░░░░████████████  deleted-by-rule 12 h 00 min",
+          "front   main    2026-06-01   87.29 %  █▇██.--███                power-lost 1 h 00 min, no-media 1 min 00 s, not-planned 2 h 00 min",
+          "back    main    2026-06-01    0.00 %  ..........                camera-unreachable 10 h 00 min",
+          "front main: 96.82 % of 32 h 00 min planned (1 h 01 min not recorded)",
+          "back main: 0.00 % of 10 h 00 min planned (10 h 00 min not recorded)",
+          "",
+        ].join("\n"),
+      );
+    });
+
+    test("shows a part of a day where it belongs", async () => {
+      const { out } = await cli(configured("ledger", "front", "--from", "03:30"));
+      expect(out.split("\n")[1]).toBe(
+        "front   main    2026-06-01   77.77 %     █.--███                power-lost 1 h 00 min, not-planned 2 h 00 min",
+      );
+    });
+
+    test("shows exact intervals, and minutes", async () => {
+      expect((await cli(configured("ledger", "front", "--from", "01:29", "--to", "01:32", "--zoom", "exact"))).out).toBe(
+        [
+          "CAMERA  STREAM  FROM                 TO                       LENGTH  WHAT",
+          "front   main    2026-06-01 01:29:00  2026-06-01 01:30:00  1 min 00 s  recorded",
+          "front   main    2026-06-01 01:30:00  2026-06-01 01:31:00  1 min 00 s  no-media: silence for 5 s",
+          "front   main    2026-06-01 01:31:00  2026-06-01 01:32:00  1 min 00 s  recorded",
+          "front main: 66.66 % of 3 min 00 s planned (1 min 00 s not recorded)",
+          "",
+        ].join("\n"),
+      );
+      expect((await cli(configured("ledger", "front", "--from", "01:30", "--to", "01:32", "--zoom", "1m"))).out).toBe(
+        [
+          "CAMERA  STREAM  FROM                 RECORDED  NOT RECORDED",
+          "front   main    2026-06-01 01:30:00    0.00 %  no-media 1 min 00 s",
+          "front   main    2026-06-01 01:31:00  100.00 %",
+          "front main: 50.00 % of 2 min 00 s planned (1 min 00 s not recorded)",
+          "",
+        ].join("\n"),
+      );
+    });
+
+    test("writes a documented line for each item", async () => {
+      const lines = async (...args: string[]) =>
+        (await cli(configured("ledger", "front", ...args, "--json"))).out
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line));
+      const key = { camera: "front", stream: "main" };
+      const [from, to] = [midnight + 89 * MINUTE_MS, midnight + 91 * MINUTE_MS];
+      const states = { recorded: MINUTE_MS, "no-media": MINUTE_MS };
+      const total = { kind: "total", ...key, from, to, states, plannedMs: 2 * MINUTE_MS, recordedMs: MINUTE_MS, share: 0.5 };
+      const bounds = ["--from", "01:29", "--to", "01:31"];
+      expect(await lines(...bounds, "--zoom", "exact")).toEqual([
+        { kind: "interval", ...key, from, to: from + MINUTE_MS, state: "recorded", detail: null },
+        { kind: "interval", ...key, from: from + MINUTE_MS, to, state: "no-media", detail: "silence for 5 s" },
+        total,
+      ]);
+      expect(await lines(...bounds, "--zoom", "1h")).toEqual([{ kind: "bucket", ...key, from, to, states }, total]);
+      expect(await lines(...bounds)).toEqual([
+        {
+          kind: "day",
+          ...key,
+          from,
+          to,
+          day: "2026-06-01",
+          states,
+          plannedMs: 2 * MINUTE_MS,
+          recordedMs: MINUTE_MS,
+          share: 0.5,
+          hours: [states],
+        },
+        total,
+      ]);
+      expect(await lines(...bounds, "--zoom", "1s")).toHaveLength(121);
+    });
+
+    test("tells of today where days are not asked for, and of hours that have begun alone", async () => {
+      const { out } = await cli(configured("ledger", "front", "--zoom", "1h", "--json"));
+      const items = out.trimEnd().split("\n");
+      expect(items).toHaveLength(11);
+      expect(JSON.parse(items[0] ?? "")).toMatchObject({ from: midnight, to: midnight + 60 * MINUTE_MS });
+    });
+
+    test("leaves out streams that were gone before, unless one is asked for by name", async () => {
+      service.ledgerRows.add({ camera: "old", stream: "main" }, [
+        span(midnight - 9000 * MINUTE_MS, midnight - 8000 * MINUTE_MS, "recorded"),
+        span(midnight - 8000 * MINUTE_MS, now, "not-planned", null, true),
+      ]);
+      expect((await cli(configured("ledger", "--from", "today"))).out).not.toContain("old");
+      expect((await cli(configured("ledger", "--from", "-30d"))).out).toContain("old");
+      expect((await cli(configured("ledger", "old", "--from", "today"))).out).toContain("old main: nothing planned");
+    });
+
+    test("refuses what makes no sense", async () => {
+      expect((await cli(configured("ledger", "--zoom", "2h"))).exit).toBe(2);
+      expect((await cli(configured("ledger", "--from", "noon"))).exit).toBe(2);
+      expect((await cli(configured("ledger", "--from", "now", "--to", "-1h"))).exit).toBe(2);
+      expect((await cli(configured("ledger", "nobody"))).exit).toBe(1);
+      expect(await cli(configured("ledger", "--stream", "sub"))).toEqual({ exit: 0, out: "", err: "" });
+    });
   });
 
   test("probe tells what the camera sends", async () => {

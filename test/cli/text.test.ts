@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ProgressBar } from "../../src/cli/progress.ts";
 import { type Column, fieldLines, Table } from "../../src/cli/table.ts";
-import { bitRateText, bytesText, countText, durationText, momentText, pluralText } from "../../src/cli/units.ts";
+import { bitRateText, bytesText, countText, durationText, momentText, percentText, pluralText } from "../../src/cli/units.ts";
 import { FakeTerminal } from "../fakes/terminal.ts";
 
 const COLUMNS: readonly Column[] = [
@@ -62,6 +62,7 @@ test("numbers have their units", () => {
     "3 d 04 h",
   ]);
   expect([0, 999, 1000, 1_234_567].map(countText)).toEqual(["0", "999", "1 000", "1 234 567"]);
+  expect([0, 0.29, 0.9999, 0.999999, 1].map(percentText)).toEqual(["0.00 %", "29.00 %", "99.99 %", "99.99 %", "100.00 %"]);
   expect([pluralText(1, "gap"), pluralText(2, "gap")]).toEqual(["1 gap", "2 gaps"]);
   expect(momentText(Date.UTC(2026, 6, 31, 23, 59, 59, 999), "Asia/Shanghai")).toBe("2026-08-01 07:59:59");
 });

@@ -4,9 +4,11 @@ import { silentLogger } from "../../src/base/log.ts";
 import type { CheckOptions, CommandContext, ProbeCamera } from "../../src/commands/context.ts";
 import { parseBoxConfig } from "../../src/config/box.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../../src/config/types.ts";
+import { Ledger } from "../../src/ledger/ledger.ts";
 import type { ProbeReport, RecorderPort, StreamStatus } from "../../src/recording/types.ts";
 import type { CheckReport, RootUsage, TimelineQuery, TimelineReader, TimelineRow } from "../../src/store/types.ts";
 import { SimulatedClock } from "./clock.ts";
+import { FakeLedgerReader } from "./ledger-reader.ts";
 
 /** The desired-state document in memory. */
 export class FakeDesiredStore implements DesiredStore {
@@ -142,6 +144,7 @@ export function streamStatus(camera: string, channel: number, change: Partial<St
 export class FakeService {
   readonly desired = new FakeDesiredStore();
   readonly timeline = new FakeTimeline();
+  readonly ledgerRows = new FakeLedgerReader();
   readonly recorder = new FakeRecorder();
   readonly clock = new SimulatedClock();
   alarms: Alarm[] = [];
@@ -158,6 +161,7 @@ export class FakeService {
       log: silentLogger,
       desired: this.desired,
       timeline: this.timeline,
+      ledger: new Ledger({ reader: this.ledgerRows, zone: "Europe/Berlin", clock: this.clock }),
       recorder: this.recorder,
       probe: (endpoint, options) => this.probe(endpoint, options),
       check: (options) => this.check(options),

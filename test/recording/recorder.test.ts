@@ -95,20 +95,21 @@ describe("reconcile", () => {
     await recorder.stop();
   });
 
-  test("the time of a camera that is removed, and of a sub stream alone, is nobody's gap", async () => {
+  test("a camera that is removed, and a sub stream alone, is not planned from then on", async () => {
     engine.server = "refused";
     await want({ ...GATE, subUrl: "rtsp://10.0.0.5/sub" });
     await clock.advance(100);
     await want(GATE);
-    expect(store.calls.at(-1)).toEqual(["closeGap", "SN_1_sub", clock.utcMs()]);
+    expect(store.calls.at(-1)).toEqual(["openGap", "SN_1_sub", clock.utcMs(), "not-planned"]);
+    await clock.advance(100);
     await want();
-    expect(store.calls.at(-1)).toEqual(["closeGap", "SN_1", clock.utcMs()]);
+    expect(store.calls.at(-1)).toEqual(["openGap", "SN_1", clock.utcMs(), "not-planned"]);
   });
 
-  test("a camera that moves to another channel leaves no gap under its old name", async () => {
+  test("a camera that moves to another channel is not planned under its old name", async () => {
     await want(GATE);
     await want({ ...GATE, channel: 3 });
-    expect(store.only("openGap", "closeGap")).toEqual([["closeGap", "SN_1", clock.utcMs()]]);
+    expect(store.only("openGap", "closeGap")).toEqual([["openGap", "SN_1", clock.utcMs(), "not-planned"]]);
     await recorder.stop();
   });
 

@@ -259,7 +259,7 @@ describe("RunBook", () => {
     test("waits for the segment behind a cut, ends the run and accounts for the time since", async () => {
       const { run } = book.nextSegment();
       opened(run, 0, 1000);
-      const finished = book.finish("not-planned", true);
+      const finished = book.finish("not-planned");
       ended(run, 0, 1000, 2000, "cut");
       opened(run, 1, 2000);
       ended(run, 1, 2000, 3000, "requested");
@@ -275,7 +275,7 @@ describe("RunBook", () => {
     test("changes the cause of a gap that goes on from now on", async () => {
       book.interrupt({ cause: "camera-unreachable", detail: "refused" });
       now = NOW + 60_000;
-      await book.finish("process-down", true);
+      await book.finish("process-down");
       expect(calls.at(-1)).toEqual(["openGap", NOW + 60_000, "process-down", null]);
     });
 
@@ -292,10 +292,13 @@ describe("RunBook", () => {
       const { run } = book.nextSegment();
       opened(run, 0, 1000);
       book.durable({ kind: "durable", stream: 1, run, sequence: 0, fragments: 2, bytes: 10, endUtcMs: 3000 });
-      const finished = book.finish("not-planned", false);
+      const finished = book.finish("not-planned");
       giveUp();
       await finished;
-      expect(calls.at(-1)).toEqual(["endRun", run, 3000, "not-planned"]);
+      expect(calls.slice(-2)).toEqual([
+        ["endRun", run, 3000, "not-planned"],
+        ["openGap", 3000, "not-planned", null],
+      ]);
     });
   });
 });

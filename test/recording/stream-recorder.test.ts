@@ -52,7 +52,7 @@ describe("tickets", () => {
     expect(second).toMatchObject({ run: first?.run, sequence: 1 });
     await clock.advance(0);
     expect(store.only("segmentOpened")).toEqual([["segmentOpened", 0, 7]]);
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 
   test("a disk that refuses gets a new one twice a second, until it takes it", async () => {
@@ -66,7 +66,7 @@ describe("tickets", () => {
     expect(engine.stream.tickets.map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3]);
     engine.stream.opened();
     expect(recorder.status()).toMatchObject({ state: "recording", cause: null, detail: null });
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 
   test("one that the engine does not take is given again, and the session goes on", async () => {
@@ -77,7 +77,7 @@ describe("tickets", () => {
     expect(engine.stream.tickets).toHaveLength(1);
     await clock.advance(500);
     expect(engine.stream.tickets).toHaveLength(2);
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 
   test("after lost facts a new run begins, since nobody knows what grows", async () => {
@@ -86,7 +86,7 @@ describe("tickets", () => {
     expect(stream.stops).toBe(1);
     expect(stream.tickets.at(-1)?.sequence).toBe(0);
     expect(stream.tickets.at(-1)?.run).not.toBe(stream.tickets.at(0)?.run);
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 });
 
@@ -100,7 +100,7 @@ describe("status", () => {
     stream.opened();
     await clock.advance(1000);
     expect(recorder.status()).toMatchObject({ state: "recording", sinceUtcMs, segment: { sequence: 1 } });
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 
   test("media that is dropped is not called recorded", async () => {
@@ -116,7 +116,7 @@ describe("status", () => {
       toUtcMs: droppedUtcMs + 9,
     });
     expect(recorder.status()).toMatchObject({ state: "buffering", cause: "disk-fault", sinceUtcMs: droppedUtcMs });
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 
   test("while a lost camera is tried again, the reason stays", async () => {
@@ -128,7 +128,7 @@ describe("status", () => {
     expect(recorder.status()).toMatchObject({ state: "waiting", cause: "camera-unreachable", code: "reset" });
     await clock.advance(1000);
     expect(recorder.status()).toMatchObject({ cause: "camera-unreachable", code: "refused" });
-    await recorder.stop("not-planned", true);
+    await recorder.stop("not-planned");
   });
 });
 
@@ -136,7 +136,7 @@ describe("stop", () => {
   test("says goodbye, waits for the last segment and its close, and leaves nothing behind", async () => {
     const stream = await recording();
     await clock.advance(2000);
-    await recorder.stop("process-down", true);
+    await recorder.stop("process-down");
     expect(stream.connection?.lastText).toMatch(/^TEARDOWN/);
     expect(stream.closed).toBe(true);
     const run = stream.tickets[0]?.run;
@@ -151,7 +151,7 @@ describe("stop", () => {
 
   test("gives no ticket any more, whatever the writer still reports", async () => {
     const stream = await recording();
-    const stopping = recorder.stop("not-planned", true);
+    const stopping = recorder.stop("not-planned");
     await clock.advance(0);
     const { length } = stream.tickets;
     stream.opened();
@@ -166,9 +166,9 @@ describe("stop", () => {
     engine.server = camera({ answer: ({ method }) => (method === "DESCRIBE" ? null : undefined) }).script;
     recorder.start();
     await clock.advance(100);
-    await recorder.stop("not-planned", false);
+    await recorder.stop("not-planned");
     expect(engine.stream.closed).toBe(true);
-    expect(store.calls).toEqual([]);
+    expect(store.calls.map(([name, , , cause]) => [name, cause])).toEqual([["openGap", "not-planned"]]);
     expect(clock.pendingTimers).toBe(0);
   });
 });

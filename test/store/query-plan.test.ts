@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Catalog } from "../../src/store/catalog.ts";
 import { Database, type Value } from "../../src/store/database.ts";
+import { coverageHours, coverageSpans, tracedStreams } from "../../src/store/ledger-rows.ts";
 import { CATALOG_MIGRATIONS } from "../../src/store/schema.ts";
 import { queryTimeline } from "../../src/store/timeline.ts";
 import { T0 } from "./box.ts";
@@ -40,6 +41,14 @@ beforeAll(async () => {
       `${numbers(SEGMENTS / 100)} INSERT INTO gap (stream_id, from_utc_ms, to_utc_ms, cause)
        SELECT i % ${STREAMS} + 1, ${T0} + i * 1000000, ${T0} + i * 1000000 + 1000, 'no-media' FROM n`,
     );
+    await transaction.run(
+      `${numbers(SEGMENTS / 100)} INSERT INTO deletion (stream_id, from_utc_ms, to_utc_ms, rule)
+       SELECT i % ${STREAMS} + 1, ${T0} - i * 1000000, ${T0} - i * 1000000 + 1000, 'limit' FROM n`,
+    );
+    await transaction.run(
+      `${numbers(SEGMENTS / 100)} INSERT INTO coverage_hour (stream_id, hour, minutes, recorded_ms, bytes)
+       SELECT i % ${STREAMS} + 1, ${T0 / 3_600_000} + i / ${STREAMS}, x'ffffffffffffff0f', 3600000, 1 FROM n`,
+    );
   });
   // Every statement of the reader, caught on its way.
   const recording = {
@@ -61,6 +70,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+const C1 = { camera: "c1", stream: "main" } as const;
 const progress = {
   segment: () => null,
   runEndUtcMs: () => null,
@@ -75,8 +85,9 @@ async function expensive(): Promise<string[]> {
   for (const { sql, parameters } of asked) {
     for (const { detail } of await database.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, parameters)) {
       const walks =
-        /^SCAN (s|segment|run|gap)\b/.test(detail) && !/USING (COVERING )?INDEX (segment_unsettled|run_going_on|gap_going_on)/.test(detail);
-      if (walks || (/TEMP B-TREE/.test(detail) && /segment|gap/.test(sql))) bad.push(`${detail} in ${sql}`);
+        /^SCAN (s|segment|run|gap|deletion|coverage_hour)\b/.test(detail) &&
+        !/USING (COVERING )?INDEX (segment_unsettled|run_going_on|gap_going_on)/.test(detail);
+      if (walks || (/TEMP B-TREE/.test(detail) && /segment|gap|deletion|coverage/.test(sql))) bad.push(`${detail} in ${sql}`);
     }
   }
   return bad;
@@ -103,6 +114,9 @@ describe("with 100,000 segments every question is answered from an index", () =>
     ["runsGoingOn", () => catalog.runsGoingOn()],
     ["lastAccounted", () => catalog.lastAccounted(1)],
     ["openGaps", () => catalog.openGaps()],
+    ["tracedStreams", () => tracedStreams(catalog, progress, null, null)],
+    ["coverageSpans", () => coverageSpans(catalog, progress, C1, { fromUtcMs: T0 + 1e9, toUtcMs: T0 + 1e9 + 3.6e6 })],
+    ["coverageHours", () => coverageHours(catalog, progress, C1, { fromUtcMs: T0, toUtcMs: T0 + 8.64e7 })],
   ];
   for (const [name, ask] of questions) {
     it(name, async () => {
@@ -112,6 +126,14 @@ describe("with 100,000 segments every question is answered from an index", () =>
       expect(await expensive()).toEqual([]);
     });
   }
+});
+
+it("a day by hours costs rows by hours and gaps, not by segments", async () => {
+  const day = { fromUtcMs: T0 + 8.64e7, toUtcMs: T0 + 2 * 8.64e7 };
+  const { spans, recordedMs } = await coverageHours(catalog, progress, C1, day);
+  expect(recordedMs.size).toBe(24);
+  expect(spans).toHaveLength(21);
+  expect(await coverageSpans(catalog, progress, C1, day)).toHaveLength(1440 + 21);
 });
 
 it("totals are kept by triggers, not counted", async () => {

@@ -272,18 +272,32 @@ describe("start", () => {
 });
 
 describe("a camera that was removed before the process ended", () => {
-  it("has no gap for the time since", async () => {
+  it("is not planned for the time since, however often the process starts", async () => {
     await box.record(id(0), T0);
     await box.want([]);
     box.clock.stepUtc(60_000);
     await box.restart();
-    expect((await box.rows()).filter((row) => row.kind === "gap")).toEqual([]);
+    await box.restart();
+    expect((await box.rows()).filter((row) => row.kind === "gap")).toMatchObject([
+      { cause: "not-planned", fromUtcMs: T0 + 3000, open: true },
+    ]);
     expect((await box.rows()).find((row) => row.kind === "run")).toMatchObject({ endCause: "process-down" });
   });
 
-  it("has its open gap ended", async () => {
+  it("is not missing any more", async () => {
     await box.store.openGap(GATE, T0, "camera-unreachable", "refused");
     await box.want([]);
+    box.clock.stepUtc(60_000);
+    await box.restart();
+    expect(await box.rows()).toMatchObject([
+      { kind: "gap", cause: "camera-unreachable", toUtcMs: T0 + 60_000, open: false },
+      { kind: "gap", cause: "not-planned", fromUtcMs: T0 + 60_000, open: true },
+    ]);
+  });
+
+  it("is accounted for under its new name alone, if it only moved to another channel", async () => {
+    await box.store.openGap(GATE, T0, "camera-unreachable", "refused");
+    await box.want([{ ...GATE, channel: 2, name: `${SERIAL}_2` }]);
     box.clock.stepUtc(60_000);
     await box.restart();
     expect(await box.rows()).toMatchObject([{ kind: "gap", toUtcMs: T0 + 60_000, open: false }]);

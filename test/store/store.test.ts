@@ -143,16 +143,28 @@ describe("deletion", () => {
 });
 
 describe("gaps", () => {
-  it("of a camera that changed its channel are apart", async () => {
+  it("of a camera that changed its channel end where it goes on under its new name", async () => {
     const moved: StreamPlace = { ...GATE, channel: 2, name: `${SERIAL}_2` };
-    await box.store.openGap(GATE, T0, "camera-unreachable", null);
+    await box.store.openGap(GATE, T0, "not-planned", null);
     await box.store.openGap(moved, T0 + 10, "no-media", null);
     await box.store.closeGap(moved, T0 + 20);
-    await box.store.closeGap(GATE, T0 + 30);
+    await box.store.openGap(moved, T0 + 30, "not-planned", null);
+    await box.store.closeGap(GATE, T0 + 40);
     expect(await box.rows()).toMatchObject([
-      { cause: "camera-unreachable", toUtcMs: T0 + 30, open: false },
+      { cause: "not-planned", toUtcMs: T0 + 10, open: false },
       { cause: "no-media", toUtcMs: T0 + 20, open: false },
+      { cause: "not-planned", toUtcMs: T0 + 40, open: false },
     ]);
+  });
+
+  it("of another camera or stream end by themselves", async () => {
+    const others: StreamPlace[] = [
+      { ...GATE, camera: "yard", channel: 2, name: `${SERIAL}_2` },
+      { ...GATE, stream: "sub", name: `${SERIAL}_1_sub` },
+    ];
+    for (const place of [GATE, ...others]) await box.store.openGap(place, T0, "camera-unreachable", null);
+    await box.store.closeGap(GATE, T0 + 10);
+    expect((await box.rows()).filter((row) => row.kind === "gap" && row.open)).toHaveLength(2);
   });
 
   it("open once per cause, change cause, and close", async () => {
