@@ -1,4 +1,4 @@
-import { type LedgerItem, LEDGER_ZOOMS as ZOOMS, ledger as command } from "../commands/ledger.ts";
+import { ledger as command, type LedgerItem, LEDGER_ZOOMS as ZOOMS } from "../commands/ledger.ts";
 import { MOMENT_FORMS } from "../commands/moment.ts";
 import { loadBoxConfig } from "../config/box.ts";
 import { dayStart } from "../ledger/calendar.ts";

@@ -25,6 +25,8 @@ export interface ConnectionHandlers {
 /** What happens to the media of one stream. */
 export interface StreamHandlers {
   onMedia(fact: FactOf<"media">): void;
+  /** What follows is another run, for which there is no ticket yet. */
+  onClockStepped(): void;
   onSegmentOpened(fact: FactOf<"segmentOpened">): void;
   onDurable(fact: FactOf<"durable">): void;
   onSegmentEnded(fact: FactOf<"segmentEnded">): void;
@@ -196,6 +198,9 @@ export class Engine {
       }
       case "media":
         this.#streams.get(fact.stream)?.onMedia(fact);
+        return;
+      case "clockStepped":
+        this.#streams.get(fact.stream)?.onClockStepped();
         return;
       case "segmentOpened":
         this.#streams.get(fact.stream)?.onSegmentOpened(fact);

@@ -94,6 +94,29 @@ export interface NativeFiles {
   freeSpace(root: number): Promise<{ availableBytes: number; totalBytes: number }>;
 }
 
+/** The wall clock of the process: all media is stamped by it, and everything here that asks for the time. */
+export interface NativeClock {
+  /** The host's clocks as they are. */
+  host(): HostClocks;
+  /** UTC in whole milliseconds: the host's until `set` was called, then CLOCK_MONOTONIC plus the offset. */
+  utcMs(): number;
+  /**
+   * Makes the offset of UTC to CLOCK_MONOTONIC this many milliseconds. `step`: times from here on are of another clock than those before:
+   * each stream ends its segment at the next random access point and reports `clockStepped`. Without it the change is taken for drift.
+   */
+  set(offsetMs: number, step: boolean): void;
+}
+
+/** Fractions of milliseconds are good to a microsecond. */
+export interface HostClocks {
+  /** CLOCK_MONOTONIC: counts from the boot. */
+  readonly monoMs: number;
+  /** CLOCK_REALTIME. */
+  readonly utcMs: number;
+  /** The kernel says that its clock is kept right (NTP, PTP). */
+  readonly synchronised: boolean;
+}
+
 export interface NativeAddon {
   readonly version: string;
   /** Names of the slots of the three stats pages, in order. */
@@ -102,6 +125,7 @@ export interface NativeAddon {
   engineStats(): string[];
   readonly Engine: new (options: EngineOptions) => NativeEngine;
   readonly files: NativeFiles;
+  readonly clock: NativeClock;
 }
 
 export interface EngineOptions {
@@ -200,7 +224,7 @@ export type DisconnectCause =
   | "message-too-large"
   | "send-blocked";
 
-export type SegmentEnd = "cut" | "requested" | "disconnected" | "parameter-change" | "time-jump" | "dropped";
+export type SegmentEnd = "cut" | "requested" | "disconnected" | "parameter-change" | "time-jump" | "clock-step" | "dropped";
 
 interface SegmentKey {
   readonly stream: number;
@@ -229,6 +253,8 @@ export type Fact =
       readonly tracks: readonly TrackDescription[];
       readonly startUtcMs: number;
     }
+  /** The wall clock was moved: media from here on is another run, and the tickets given so far are void. It waits for one. */
+  | { readonly kind: "clockStepped"; readonly stream: number }
   | ({
       readonly kind: "segmentOpened";
       readonly root: number;

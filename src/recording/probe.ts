@@ -44,6 +44,7 @@ export async function probeCamera(options: ProbeCameraOptions): Promise<ProbeRep
     onMedia: (fact) => {
       sent = fact.tracks;
     },
+    onClockStepped() {},
     onSegmentOpened() {},
     onDurable() {},
     onSegmentEnded() {},

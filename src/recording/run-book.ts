@@ -31,7 +31,7 @@ const EDQUOT = 122;
 /** No box that records with this software has a right clock before this instant; one without RTC starts in 1970 or at its build date. */
 const EARLIEST_TRUSTED_UTC_MS = Date.UTC(2026, 0, 1);
 /** Ends of a segment that the next one follows at once. */
-const GOES_ON: readonly SegmentEnd[] = ["cut", "parameter-change", "time-jump"];
+const GOES_ON: readonly SegmentEnd[] = ["cut", "parameter-change", "time-jump", "clock-step"];
 const DROPPING: Interruption = { cause: "disk-fault", detail: "media is dropped: the disk does not keep up" };
 
 /**
@@ -102,6 +102,14 @@ export class RunBook {
     this.#endRun(this.#runs.current);
   }
 
+  /** Media from here on is stamped by a clock that was moved: it is another run. The last segment of the one before may not have ended yet. */
+  clockStepped(): void {
+    const before = this.#runs.current;
+    before.endCause ??= "clock-step";
+    this.#runs.begin();
+    if (this.#segment?.run !== before.id) this.#endRun(before);
+  }
+
   opened(fact: FactOf<"segmentOpened">): void {
     const { run, sequence, root, path, startUtcMs, startMonoMs } = fact;
     const owner = this.#runs.of(run);
@@ -143,7 +151,8 @@ export class RunBook {
     this.#account(endUtcMs);
     const owner = this.#runs.of(run);
     owner.lastUtcMs = endUtcMs;
-    this.#betweenSegments = GOES_ON.includes(reason) && owner.endCause === null;
+    const successor = reason === "clock-step" ? this.#runs.current : owner;
+    this.#betweenSegments = GOES_ON.includes(reason) && successor.endCause === null;
     this.#close({ run, sequence }, { startUtcMs, endUtcMs, durationMs });
     this.#clearSegment(owner, sequence);
   }

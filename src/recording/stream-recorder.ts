@@ -71,6 +71,10 @@ export class StreamRecorder {
         this.#tracks = fact.tracks;
         this.#log.info("media.started", { tracks: fact.tracks });
       },
+      onClockStepped: () => {
+        this.#book.clockStepped();
+        this.#giveTicket();
+      },
       onSegmentOpened: (fact) => {
         this.#book.opened(fact);
         this.#note();

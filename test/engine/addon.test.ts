@@ -308,3 +308,22 @@ describe("addon", () => {
     clearTimeout(timer);
   });
 });
+
+describe("clock", () => {
+  it("is the host's until it is set, and the monotonic clock plus an offset from then on", () => {
+    const { host, set, utcMs } = addon.clock;
+    const before = host();
+    expect(typeof before.synchronised).toBe("boolean");
+    expect(utcMs()).toBeGreaterThanOrEqual(Math.floor(before.utcMs));
+    expect(Math.abs(before.utcMs - Date.now())).toBeLessThan(60_000);
+    const offsetMs = Date.UTC(2001, 1, 3) - before.monoMs;
+    set(offsetMs, true);
+    const set1 = utcMs();
+    const after = host();
+    expect(set1).toBeGreaterThanOrEqual(Date.UTC(2001, 1, 3));
+    expect(set1).toBeLessThanOrEqual(offsetMs + after.monoMs);
+    set(after.utcMs - after.monoMs, true);
+    expect(codeOf(() => set(Number.NaN, false))).toBe("ENGINE_MISUSE");
+    expect(codeOf(() => set(1e15, false))).toBe("ENGINE_MISUSE");
+  });
+});

@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { settle, spokenMs, statesOf } from "../../src/ledger/settle.ts";
 import { COVERAGE_STATES, type CoverageState } from "../../src/media/types.ts";
 import type { CoverageSpan } from "../../src/store/types.ts";
-import { seededRandom } from "../faults/rng.ts";
 import { span } from "../fakes/ledger-reader.ts";
+import { seededRandom } from "../faults/rng.ts";
 
 const told = (spans: readonly CoverageSpan[], fromUtcMs: number, toUtcMs: number, firstUtcMs = 0) =>
   settle(spans, { fromUtcMs, toUtcMs }, firstUtcMs).map((one) => [one.fromUtcMs, one.toUtcMs, one.state, one.detail]);

@@ -302,3 +302,27 @@ describe("RunBook", () => {
     });
   });
 });
+
+describe.each(["the segment ends first", "the step is told first"])("a clock that is moved: %s", (order) => {
+  test("ends the run at the last picture by the old clock, and recording goes on in another", async () => {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    opened(run, 0, NOW);
+    if (order === "the step is told first") book.clockStepped();
+    ended(run, 0, NOW, NOW + 4000, "clock-step");
+    expect(book.recording).toBe(true);
+    if (order !== "the step is told first") book.clockStepped();
+    const next = book.nextSegment();
+    expect(next).toEqual({ run: expect.not.stringMatching(run), sequence: 0 });
+    await book.settled();
+    expect(calls).toContainEqual(["endRun", run, NOW + 4000, "clock-step"]);
+    opened(next.run, 0, NOW + 3_604_000);
+    await book.settled();
+    expect(calls.filter(([name]) => name === "beginRun")).toEqual([
+      ["beginRun", run, NOW],
+      ["beginRun", next.run, NOW + 3_604_000],
+    ]);
+    expect(calls.filter(([name]) => name === "endRun")).toHaveLength(1);
+    expect(book.recording).toBe(true);
+  });
+});

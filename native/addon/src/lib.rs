@@ -7,6 +7,7 @@
 // It registers nothing in test builds, where all exports look unused.
 #![cfg_attr(test, allow(dead_code))]
 
+mod clock;
 mod convert;
 mod engine;
 mod failure;

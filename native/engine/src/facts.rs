@@ -38,6 +38,7 @@ pub enum SegmentEnd {
     Disconnected,
     ParameterChange,
     TimeJump,
+    ClockStep,
     Dropped,
 }
 
@@ -113,6 +114,9 @@ pub enum Fact {
         stream: u32,
         tracks: Vec<TrackDescription>,
         start_utc_ms: i64,
+    },
+    ClockStepped {
+        stream: u32,
     },
     SegmentOpened {
         #[serde(flatten)]

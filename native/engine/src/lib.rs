@@ -1,7 +1,6 @@
 //! Threads, sockets and files of the recorder. Decides nothing: what to connect to, when to record, where to write and when to cut are orders.
 //! The README of the workspace has the threads, the queues with their bounds, and the invariants.
 
-mod clock;
 mod engine;
 mod error;
 mod facts;
@@ -20,6 +19,7 @@ mod writer;
 #[cfg(test)]
 mod testing;
 
+pub mod clock;
 pub mod files;
 pub mod folders;
 pub mod roots;

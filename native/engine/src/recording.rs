@@ -72,6 +72,8 @@ pub struct Recording {
     /// First fragment sequence that was never queued.
     next_sequence: u64,
     runs_ended: u64,
+    /// The newest run that began because the wall clock was moved: what was stamped before is not for its segments.
+    stepped_run: u64,
     /// Nothing more will come, so that what waits need not be kept within reach.
     unlimited: bool,
 }
@@ -92,6 +94,7 @@ impl Recording {
             next_discontinuity: None,
             next_sequence: 0,
             runs_ended: 0,
+            stepped_run: 0,
             unlimited: false,
         }
     }
@@ -162,6 +165,9 @@ impl Recording {
     /// The run in progress is over; its last fragment was queued.
     pub fn run_ended(&mut self, reason: SegmentEnd, out: &mut dyn Outlet) {
         self.runs_ended += 1;
+        if reason == SegmentEnd::ClockStep {
+            self.stepped_run = self.runs_ended;
+        }
         if self.active {
             self.queue.push_back(Waiting::End(reason));
             self.pump(out);
@@ -276,17 +282,24 @@ impl Recording {
         let (current, item) = (self.current.as_ref()?, self.front()?);
         match item.discontinuity {
             Some(Discontinuity::RunStart) => return Some(SegmentEnd::Disconnected),
+            Some(Discontinuity::ClockStep) => return Some(SegmentEnd::ClockStep),
             Some(Discontinuity::ParameterChange) => return Some(SegmentEnd::ParameterChange),
             Some(Discontinuity::TimeJump) => return Some(SegmentEnd::TimeJump),
             Some(Discontinuity::Dropped) => return Some(SegmentEnd::Dropped),
             None => {}
         }
-        let ticket = &self.held.as_ref().filter(|_| self.stops == 0)?.ticket;
+        let held = self.held.as_ref().filter(|held| self.stops == 0 && !self.is_for_another_clock(held, item))?;
+        let ticket = &held.ticket;
         let fragment = &item.fragment;
         let limit_us = i64::try_from(ticket.max_duration_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
         let long = fragment.start_us.saturating_sub(current.start_us).saturating_add(ROUNDING_US) >= limit_us;
         let day = ticket.cut_at_utc_ms.iter().any(|cut| (current.start_utc_ms + 1..=fragment.start_utc_ms).contains(cut));
         (fragment.random_access && (long || day)).then_some(SegmentEnd::Cut)
+    }
+
+    /// The ticket came after the wall clock was moved, the fragment before.
+    fn is_for_another_clock(&self, held: &Held, item: &Item) -> bool {
+        item.run < self.stepped_run && held.runs_ended >= self.stepped_run
     }
 
     fn end(&mut self, reason: SegmentEnd, out: &mut dyn Outlet) {
@@ -322,6 +335,11 @@ impl Recording {
             if !self.lead_in() {
                 self.drop_oldest(out);
             }
+            return true;
+        }
+        let stale = self.held.as_ref().zip(self.front()).is_some_and(|(held, item)| self.is_for_another_clock(held, item));
+        if stale {
+            self.drop_oldest(out);
             return true;
         }
         if self.held.as_ref().is_some_and(|held| held.runs_ended < run) {

@@ -107,13 +107,14 @@ pub struct Unit {
     pub random_access: bool,
 }
 
-/// The reason that says more: the start of a run includes all, and another configuration matters more than another time.
+/// The reason that says more: the start of a run includes all, then what begins one, and another configuration matters more than another time.
 fn stronger(one: Option<Discontinuity>, other: Option<Discontinuity>) -> Option<Discontinuity> {
     let rank = |reason: &Option<Discontinuity>| match reason {
         None => 0,
         Some(Discontinuity::Dropped | Discontinuity::TimeJump) => 1,
         Some(Discontinuity::ParameterChange) => 2,
-        Some(Discontinuity::RunStart) => 3,
+        Some(Discontinuity::ClockStep) => 3,
+        Some(Discontinuity::RunStart) => 4,
     };
     [one, other].into_iter().max_by_key(rank).flatten()
 }
@@ -134,6 +135,8 @@ pub struct FragmentBuilder {
     discontinuity: Option<Discontinuity>,
     /// Of the next fragment that begins with a random access point.
     next_discontinuity: Option<Discontinuity>,
+    /// The host's wall clock that the anchor is of, as [`Now::steps`] counts them.
+    clock: Option<u32>,
     /// UTC of media time 0 in microseconds, as slewed so far.
     anchor_us: Option<i64>,
     /// UTC at start and end of the fragment before, microseconds.
@@ -177,6 +180,7 @@ impl FragmentBuilder {
             next_sequence: first_sequence,
             discontinuity: None,
             next_discontinuity: Some(Discontinuity::RunStart),
+            clock: None,
             anchor_us: None,
             wall_start_us: i64::MIN,
             wall_end_us: i64::MIN,
@@ -292,6 +296,10 @@ impl FragmentBuilder {
     /// The unit in progress of a track is whole.
     pub fn unit(&mut self, track: usize, unit: Unit, now: Now) {
         let lead = track == self.lead;
+        if lead && unit.random_access && *self.clock.get_or_insert(now.steps) != now.steps {
+            self.clock = Some(now.steps);
+            self.break_before_next(Discontinuity::ClockStep);
+        }
         if self.must_end_before(track, unit) {
             self.close(lead.then_some(unit.presentation_ticks));
         }
@@ -309,7 +317,8 @@ impl FragmentBuilder {
             duration_ticks: unit.duration_ticks,
             random_access: unit.random_access,
         });
-        if lead {
+        // Up to the next random access point the run goes on by the clock it began with.
+        if lead && self.clock == Some(now.steps) {
             let delay_us = now.utc_ms * 1000 - part.ticks_to_us(unit.presentation_ticks);
             self.least_delay_us = Some(self.least_delay_us.map_or(delay_us, |least| least.min(delay_us)));
         }
@@ -364,7 +373,8 @@ impl FragmentBuilder {
         let random_access = first.track == lead && first.samples.first().is_some_and(|sample| sample.random_access);
         let discontinuity = self.discontinuity.take();
         // A picture that comes late, behind sound that went on without it, must not turn wall time back.
-        let wall_us = self.wall_us(start_us, duration_us, discontinuity).max(self.wall_start_us);
+        let floor_us = if discontinuity == Some(Discontinuity::ClockStep) { i64::MIN } else { self.wall_start_us };
+        let wall_us = self.wall_us(start_us, duration_us, discontinuity).max(floor_us);
         self.wall_start_us = wall_us;
         self.wall_end_us = wall_us + duration_us;
         self.finished.push_back(Fragment::new(
@@ -388,6 +398,7 @@ impl FragmentBuilder {
         let least = self.least_delay_us.take();
         let anchor = match (self.anchor_us, least) {
             (None, Some(least)) => least,
+            (Some(_), Some(least)) if discontinuity == Some(Discontinuity::ClockStep) => least,
             (Some(_), Some(least)) if discontinuity == Some(Discontinuity::TimeJump) => {
                 least.max(self.wall_end_us.saturating_sub(start_us))
             }

@@ -40,6 +40,8 @@ impl TrackFragment {
 pub enum Discontinuity {
     /// First fragment of the run.
     RunStart,
+    /// The host's wall clock was moved: times from here on are of another clock than those before, and so is the run.
+    ClockStep,
     /// A track's configuration differs from the fragment before.
     ParameterChange,
     /// The camera's clock jumped; media time was joined without the jump.

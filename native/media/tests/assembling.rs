@@ -8,6 +8,7 @@ use camera::{
     Camera, FIRST_SEQUENCE, FRAME_TICKS, FRAME_US, IDR, OTHER_SPS, P, PPS, SECOND_SLICE, SOUND_EPOCH, SPS, UTC_MS, VIDEO_EPOCH, all_shown,
     now, shown, sound, video, write_packet,
 };
+use easyrms_media::assembler::Now;
 use easyrms_media::fragment::Discontinuity;
 use easyrms_media::track::CodecConfig;
 
@@ -454,5 +455,30 @@ fn wall_time_is_found_again_at_once_behind_a_jump() {
     assert!(late_ms.abs() <= 1, "off by {late_ms} ms");
     for pair in fragments.windows(2) {
         assert!(pair[1].start_utc_ms >= pair[0].start_utc_ms + pair[0].duration_us / 1000 - 1);
+    }
+}
+
+#[test]
+fn a_step_of_the_wall_clock_waits_for_a_random_access_point_and_counts_from_there() {
+    const STEPPED: u64 = 60;
+    for by_ms in [3_600_000, -3_600_000, 20_000] {
+        let mut camera = Camera::new(vec![video(&[SPS])]);
+        for n in 0..150_u64 {
+            let before = now(n * FRAME_US);
+            let at = if n < STEPPED { before } else { Now { utc_ms: before.utc_ms + by_ms, steps: 1, ..before } };
+            let timestamp = VIDEO_EPOCH.wrapping_add(n as u32 * FRAME_TICKS);
+            camera.packet(0, timestamp, true, if n % 50 == 0 { IDR } else { P }, at);
+        }
+        let (fragments, _) = camera.end();
+        let said: Vec<_> = fragments.iter().filter_map(|fragment| fragment.discontinuity).collect();
+        assert_eq!(said, [Discontinuity::RunStart, Discontinuity::ClockStep]);
+        for fragment in &fragments {
+            let old_clock = fragment.start_us < 100 * FRAME_US as i64;
+            let expected = UTC_MS + fragment.start_us / 1000 + if old_clock { 0 } else { by_ms };
+            assert_eq!(fragment.start_utc_ms, expected, "fragment at {} us", fragment.start_us);
+        }
+        let stepped = fragments.iter().find(|fragment| fragment.discontinuity == Some(Discontinuity::ClockStep)).unwrap();
+        assert!(stepped.random_access);
+        assert_eq!(all_shown(&fragments), (0..150).collect::<Vec<_>>(), "nothing is lost over it");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use easyrms_media::assembler::{Counters, Now};
+use easyrms_media::fragment::Discontinuity;
 use easyrms_media::track::Track;
 
 use super::hub::Hub;
@@ -86,6 +87,10 @@ impl Stream {
                     tracks: fragment.tracks.iter().map(TrackDescription::of).collect(),
                     start_utc_ms: fragment.start_utc_ms,
                 });
+            }
+            if fragment.discontinuity == Some(Discontinuity::ClockStep) {
+                self.recording.run_ended(SegmentEnd::ClockStep, hub);
+                hub.facts.push(Fact::ClockStepped { stream: self.shared.id });
             }
             let item = Item {
                 start_mono_ms: u64::try_from(anchor + fragment.start_us / 1000).unwrap_or(0),

@@ -147,6 +147,7 @@ fn a_discontinuity_ends_the_segment_and_waits_for_a_ticket() {
     for (discontinuity, end) in [
         (Discontinuity::ParameterChange, "ParameterChange"),
         (Discontinuity::TimeJump, "TimeJump"),
+        (Discontinuity::ClockStep, "ClockStep"),
         (Discontinuity::RunStart, "Disconnected"),
     ] {
         let mut bench = Bench::new(1 << 20);
@@ -174,6 +175,41 @@ fn a_ticket_from_before_the_end_of_a_run_is_not_used_for_the_next() {
     assert_eq!(bench.told(), "", "ticket 1 belonged to the run before");
     bench.ticket(5);
     assert_eq!(bench.told(), "open 5 with 2, 5 += 3");
+}
+
+#[test]
+fn a_ticket_from_after_a_clock_step_takes_nothing_that_was_stamped_before() {
+    let mut bench = Bench::new(1 << 20);
+    bench.ticket(0);
+    bench.fragments(0..1);
+    // The disk is slow: what follows waits here, and with it the end of the run.
+    bench.stalled = true;
+    bench.fragments(1..4);
+    bench.shared.add_in_flight(600 << 10);
+    bench.fragments(4..7);
+    bench.recording.run_ended(SegmentEnd::ClockStep, &mut bench.out);
+    bench.ticket(9);
+    bench.fragments(8..10);
+    bench.told();
+    bench.stalled = false;
+    bench.shared.remove_in_flight(600 << 10);
+    bench.settle();
+    bench.recording.pump(&mut bench.out);
+    assert_eq!(bench.told(), "0 += 4, 0 += 5, 0 += 6, end 0 ClockStep, open 9 with 8, 9 += 9", "not cut by the limit of ticket 9");
+}
+
+#[test]
+fn what_was_stamped_before_a_clock_step_and_has_no_segment_any_more_is_dropped_and_counted() {
+    let mut bench = Bench::new(1 << 20);
+    bench.ticket(0);
+    bench.fragments(0..1);
+    bench.push(item_of(1, BYTES, true, Some(Discontinuity::ParameterChange)));
+    bench.recording.run_ended(SegmentEnd::ClockStep, &mut bench.out);
+    bench.told();
+    bench.ticket(9);
+    bench.fragments(2..3);
+    assert_eq!(bench.told(), "open 9 with 2");
+    assert_eq!(bench.out.dropped, [(1, 1000, 2000)]);
 }
 
 #[test]
