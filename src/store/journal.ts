@@ -4,8 +4,11 @@ import type { GapCause, StreamKey } from "../media/types.ts";
 /** Why a segment was deleted. */
 export type DeletionRule = "limit" | "reserve" | "age" | "command";
 
-/** A fact that no segment holds. `atUtcMs` is when it happened, not when it was written. */
-export type JournalFact = { readonly atUtcMs: number } & (
+/**
+ * A fact that no segment holds. `atUtcMs` is when it happened, not when it was written. `shiftMs`, absent for 0: how much of what its boot
+ * was moved by (`boot-moved`) the times of the line have in them. The rest is still to be added; in whatever order the lines are found.
+ */
+export type JournalFact = { readonly atUtcMs: number; readonly shiftMs?: number } & (
   | { readonly fact: "run-started"; readonly run: string; readonly startMonoMs: number; readonly clockTrusted: boolean }
   | { readonly fact: "run-ended"; readonly run: string; readonly cause: string }
   | { readonly fact: "gap-opened"; readonly cause: GapCause; readonly detail: string | null }
@@ -20,6 +23,11 @@ export type JournalFact = { readonly atUtcMs: number } & (
       readonly toUtcMs: number;
       readonly bytes: number;
     }
+  /**
+   * The box learnt what time it was. By its boot's clock of before, which began at `sinceUtcMs`, everything was `byMs` too early: lines of
+   * this boot, and the files of its runs that say that their clock is not trusted. A later one of the same boot replaces an earlier one.
+   */
+  | { readonly fact: "boot-moved"; readonly byMs: number; readonly sinceUtcMs: number }
 );
 
 /** A line as it is read back. `boot`: as `RunStart.boot` names it; null on lines written before it was noted. */
@@ -40,7 +48,7 @@ export const MAX_DETAIL = 200;
 /** A day of one stream with a change each second would stay below this. */
 const MAX_JOURNAL_BYTES = 32 * 1024 * 1024;
 
-const FACTS: ReadonlySet<unknown> = new Set(["run-started", "run-ended", "gap-opened", "gap-closed", "segment-deleted"]);
+const FACTS: ReadonlySet<unknown> = new Set(["run-started", "run-ended", "gap-opened", "gap-closed", "segment-deleted", "boot-moved"]);
 
 /** One line, with its end. The camera is named, since a folder tells serial and channel only; the boot, since only within one do all clocks agree. */
 export function journalLine(key: StreamKey, fact: JournalFact, boot: string): string {

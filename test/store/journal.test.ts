@@ -14,14 +14,17 @@ const gap = { fact: "gap-opened", atUtcMs: 5, cause: "no-media", detail: 'a "quo
 const BOOT = "00000000-1111-4222-8333-444444444444";
 const run = { fact: "run-ended", atUtcMs: 9, run: "r", cause: "no-media" } as const;
 
+const moved = { fact: "boot-moved", atUtcMs: 1e12, shiftMs: 1e12, byMs: 1e12, sinceUtcMs: 0 } as const;
+
 const line = (fact: JournalFact): string => journalLine(key, fact, "b");
 
 it("reads back what it wrote", () => {
-  const text = line(gap) + line(run);
+  const text = line(gap) + line(run) + line(moved);
   expect(parseJournal(text)).toEqual({
     lines: [
       { ...key, boot: "b", ...gap },
       { ...key, boot: "b", ...run },
+      { ...key, boot: "b", ...moved },
     ],
     unreadable: 0,
   });
