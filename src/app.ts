@@ -1,8 +1,9 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { Alarms } from "./base/alarms.ts";
-import { readBootId } from "./base/boot.ts";
-import { systemClock } from "./base/clock.ts";
+import { hasRtc, readBootId } from "./base/boot.ts";
+import { type Clock, systemClock } from "./base/clock.ts";
+import { ClockWatch } from "./base/clock-watch.ts";
 import { RecorderError, toRecorderError } from "./base/errors.ts";
 import type { Part } from "./base/lifecycle.ts";
 import { createLogger, type Logger, silentLogger } from "./base/log.ts";
@@ -41,12 +42,11 @@ export interface ServiceOptions {
  */
 export async function runService({ config, configPath, signal }: ServiceOptions): Promise<void> {
   const log = createLogger(config.log.level);
-  const clock = systemClock;
-  const alarms = new Alarms(clock, log);
-  const startedUtcMs = clock.utcMs();
   log.info("service.starting", { version: VERSION, config: configPath, serial: config.serial });
-
   const addon = loadAddon();
+  const clock: Clock = { ...systemClock, utcMs: addon.clock.utcMs };
+  const startedMonoMs = clock.monoMs();
+  const alarms = new Alarms(clock, log);
   const engine = new Engine(addon, { tickMs: TICK_MS }, log);
   const files: FileSteps = {
     ...engineFiles(addon.files),
@@ -59,8 +59,26 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await part.start(signal);
   };
   try {
-    const store = await openStore(storeOptions(config, files, await readBootId(), log));
+    const boot = await readBootId();
+    const store = await openStore({ ...storeOptions(config, files, boot, log), clock });
+    const { heartbeat } = store;
+    const watch = new ClockWatch(
+      {
+        wall: addon.clock,
+        clock,
+        boot,
+        rtc: await hasRtc(),
+        trust: config.clock.trust,
+        last: heartbeat.last,
+        beat: (beat) => heartbeat.beat(beat),
+        alarms,
+        log,
+      },
+      await store.newestUtcMs(),
+    );
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
+    watch.notBefore(await store.newestUtcMs());
+    await start(watch);
     await start(enginePart(engine, store.openRoots()));
     const accounts = new Accounts(clock);
     const ring = new Ring({ store, growth: (root) => recorder.growth(root), clock, log });
@@ -73,6 +91,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       resolve: resolveHost,
       accounts,
       clock,
+      clockTrusted: () => watch.trusted,
       log,
     });
     await start(ring);
@@ -81,7 +100,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       config,
       alarms: () => alarms.list(),
       version: VERSION,
-      startedUtcMs,
+      startedMonoMs,
       clock,
       log,
       desired: store,
@@ -93,7 +112,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     };
     await start(createHttpApi(context));
     await notifyServiceManager({ ready: true, status: "recording" }, log);
-    log.info("service.ready", { afterMs: clock.utcMs() - startedUtcMs, socket: config.api.socket });
+    log.info("service.ready", { afterMs: clock.monoMs() - startedMonoMs, socket: config.api.socket });
     await aborted(signal);
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -38,7 +38,8 @@ const MAX_ALARMS = 256;
 export class Alarms {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #raised = new Map<string, Alarm>();
+  /** Since when by the monotonic clock: the wall clock may be moved meanwhile. */
+  readonly #raised = new Map<string, Omit<Alarm, "sinceUtcMs"> & { readonly sinceMonoMs: number }>();
 
   constructor(clock: Clock, log: Logger) {
     this.#clock = clock;
@@ -49,7 +50,7 @@ export class Alarms {
     const key = keyOf(code, subject);
     const before = this.#raised.get(key);
     if (before === undefined && this.#raised.size >= MAX_ALARMS) return;
-    this.#raised.set(key, { code, subject, detail, sinceUtcMs: before?.sinceUtcMs ?? this.#clock.utcMs() });
+    this.#raised.set(key, { code, subject, detail, sinceMonoMs: before?.sinceMonoMs ?? this.#clock.monoMs() });
     if (before === undefined) this.#log.error("alarm.raised", { code, subject, detail });
   }
 
@@ -59,7 +60,9 @@ export class Alarms {
 
   /** Longest standing first. */
   list(): readonly Alarm[] {
-    return [...this.#raised.values()].sort((a, b) => a.sinceUtcMs - b.sinceUtcMs);
+    const bootUtcMs = this.#clock.utcMs() - this.#clock.monoMs();
+    const standing = [...this.#raised.values()].sort((a, b) => a.sinceMonoMs - b.sinceMonoMs);
+    return standing.map(({ code, subject, detail, sinceMonoMs }) => ({ code, subject, detail, sinceUtcMs: bootUtcMs + sinceMonoMs }));
   }
 }
 

@@ -32,6 +32,7 @@ export function untilNext(clock: Clock, periodMs: number): number {
   return periodMs - (clock.monoMs() % periodMs);
 }
 
+/** The clock of a command: the host's. The service has its own wall clock, see `clock-watch.ts`. */
 export const systemClock: Clock = {
   utcMs: () => Date.now(),
   monoMs: () => Number(process.hrtime.bigint() / 1_000_000n),

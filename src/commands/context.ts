@@ -39,7 +39,8 @@ export type CheckSegments = (options: CheckOptions) => Promise<CheckReport>;
 export interface CommandContext {
   readonly config: BoxConfig;
   readonly version: string;
-  readonly startedUtcMs: number;
+  /** By `clock`. */
+  readonly startedMonoMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly desired: DesiredStore;

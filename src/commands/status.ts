@@ -59,12 +59,13 @@ export const status: ReplyCommand<typeof input, typeof output> = {
       streams[stream.state]++;
       bitsPerSecond += stream.numbers.bitsPerSecond;
     }
+    const nowUtcMs = context.clock.utcMs();
     return {
       version: context.version,
       serial: context.config.serial,
       zone: context.config.zone,
-      startedUtcMs: context.startedUtcMs,
-      nowUtcMs: context.clock.utcMs(),
+      startedUtcMs: nowUtcMs - (context.clock.monoMs() - context.startedMonoMs),
+      nowUtcMs,
       cameras: document.cameras.length,
       streams,
       bitsPerSecond,

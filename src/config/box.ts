@@ -52,7 +52,7 @@ export function parseBoxConfig(text: string, configPath: string): BoxConfig {
   }
   const parsed = boxSchema(dirname(absolute)).safeParse(document);
   if (!parsed.success) throw invalid(absolute, problemsOf(parsed.error, document), parsed.error);
-  const { serial, zone, storage, state, api, recording, log } = parsed.data;
+  const { serial, zone, storage, state, api, recording, clock, log } = parsed.data;
   const shared = storage.roots.indexOf(state.dir);
   if (shared >= 0) throw invalid(absolute, [{ path: "state.dir", message: `${state.dir} is also storage.roots[${shared}]` }], null);
   return {
@@ -68,6 +68,7 @@ export function parseBoxConfig(text: string, configPath: string): BoxConfig {
       ringBytes: recording.ring_bytes,
       queueBytes: recording.queue_bytes,
     },
+    clock,
     log,
   };
 }
@@ -140,6 +141,7 @@ function boxSchema(baseDir: string) {
         queue_bytes: size(MIB, GIB).prefault("16MiB"),
       })
       .prefault({}),
+    clock: z.strictObject({ trust: z.enum(["auto", "always"], "must be auto or always").default("auto") }).prefault({}),
     log: z.strictObject({ level: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(", ")}`).default("info") }).prefault({}),
   });
 }

@@ -21,6 +21,10 @@ export interface BoxConfig {
     readonly ringBytes: number;
     readonly queueBytes: number;
   };
+  readonly clock: {
+    /** "always": the host's clock is right, although nothing proves it. */
+    readonly trust: "auto" | "always";
+  };
   readonly log: { readonly level: LogLevel };
 }
 

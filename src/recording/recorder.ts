@@ -28,6 +28,8 @@ export interface RecorderOptions {
   /** One verdict on an account serves all its streams, and probes. */
   readonly accounts: Accounts;
   readonly clock: Clock;
+  /** Whether the wall clock is known to be right. */
+  readonly clockTrusted: () => boolean;
   readonly log: Logger;
 }
 
@@ -139,7 +141,7 @@ export class Recorder implements Part, RecorderPort {
   }
 
   #add(key: string, wanted: Wanted): void {
-    const { config, engine, store, resolve, accounts, clock, log, capacityBytes } = this.#options;
+    const { config, engine, store, resolve, accounts, clock, clockTrusted, log, capacityBytes } = this.#options;
     const { fragmentMs, ringMs, ringBytes, queueBytes, segmentMs } = config.recording;
     const recorder = new StreamRecorder({
       place: wanted.place,
@@ -153,6 +155,7 @@ export class Recorder implements Part, RecorderPort {
       resolve,
       accounts,
       clock,
+      clockTrusted,
       log,
     });
     this.#streams.set(key, { wanted, recorder });

@@ -14,6 +14,15 @@ export interface Interruption {
   readonly detail: string | null;
 }
 
+export interface RunBookOptions {
+  readonly place: StreamPlace;
+  readonly store: SegmentStore;
+  readonly clock: Clock;
+  /** Whether the wall clock is known to be right. */
+  readonly clockTrusted: () => boolean;
+  readonly log: Logger;
+}
+
 /** The segment that grows now. */
 export interface OpenSegment {
   readonly run: string;
@@ -28,8 +37,6 @@ export interface OpenSegment {
 const FINISH_MS = 10_000;
 const ENOSPC = 28;
 const EDQUOT = 122;
-/** No box that records with this software has a right clock before this instant; one without RTC starts in 1970 or at its build date. */
-const EARLIEST_TRUSTED_UTC_MS = Date.UTC(2026, 0, 1);
 /** Ends of a segment that the next one follows at once. */
 const GOES_ON: readonly SegmentEnd[] = ["cut", "parameter-change", "time-jump", "clock-step"];
 const DROPPING: Interruption = { cause: "disk-fault", detail: "media is dropped: the disk does not keep up" };
@@ -42,6 +49,7 @@ export class RunBook {
   readonly #place: StreamPlace;
   readonly #store: SegmentStore;
   readonly #clock: Clock;
+  readonly #clockTrusted: () => boolean;
   readonly #log: Logger;
   readonly #work: SerialWork;
   readonly #closing = new Set<Promise<void>>();
@@ -58,10 +66,11 @@ export class RunBook {
   #dropping = false;
   #onIdle: () => void = () => {};
 
-  constructor(place: StreamPlace, store: SegmentStore, clock: Clock, log: Logger) {
+  constructor({ place, store, clock, clockTrusted, log }: RunBookOptions) {
     this.#place = place;
     this.#store = store;
     this.#clock = clock;
+    this.#clockTrusted = clockTrusted;
     this.#log = log;
     this.#work = new SerialWork(log);
     this.#accountedUtcMs = clock.utcMs();
@@ -127,7 +136,7 @@ export class RunBook {
     this.#gap = null;
     this.#log.info("segment.opened", { run, sequence });
     this.#work.add("segment-opened", async () => {
-      if (first) await this.#store.beginRun({ ...this.#place, run, startUtcMs, startMonoMs, clockTrusted: this.clockTrusted() });
+      if (first) await this.#store.beginRun({ ...this.#place, run, startUtcMs, startMonoMs, clockTrusted: this.#clockTrusted() });
       await this.#store.segmentOpened(this.#place, { run, sequence }, { root, path, startUtcMs, startMonoMs });
       await this.#store.closeGap(this.#place, startUtcMs);
     });
@@ -216,10 +225,6 @@ export class RunBook {
     await this.#work.drained();
     await Promise.all(this.#closing);
     await this.#work.drained();
-  }
-
-  clockTrusted(): boolean {
-    return this.#clock.utcMs() >= EARLIEST_TRUSTED_UTC_MS;
   }
 
   #account(utcMs: number): void {

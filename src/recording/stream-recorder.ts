@@ -29,6 +29,7 @@ export interface StreamRecorderOptions {
   readonly resolve: Resolve;
   readonly accounts: Accounts;
   readonly clock: Clock;
+  readonly clockTrusted: () => boolean;
   readonly log: Logger;
 }
 
@@ -59,7 +60,7 @@ export class StreamRecorder {
     this.#options = options;
     this.place = options.place;
     this.#log = options.log.with({ camera: options.place.camera, stream: options.place.stream });
-    this.#book = new RunBook(options.place, options.store, options.clock, this.#log);
+    this.#book = new RunBook({ ...options, log: this.#log });
     this.#meter = new RateMeter(options.clock);
     this.#sinceUtcMs = options.clock.utcMs();
   }
@@ -242,7 +243,7 @@ export class StreamRecorder {
       run: next.run,
       sequence: next.sequence,
       zone,
-      clockTrusted: this.#book.clockTrusted(),
+      clockTrusted: this.#options.clockTrusted(),
       maxDurationMs: size.maxDurationMs,
       cutAtUtcMs: plan.midnightsUtcMs,
       preallocateBytes: size.preallocateBytes,

@@ -261,6 +261,18 @@ export class Catalog {
     return row === undefined || ends.length === 0 ? undefined : { ...row, endUtcMs: Math.max(...ends) };
   }
 
+  /** End of the newest row of any stream, by start, which is where the indexes are; 0 if there is none. */
+  async newestUtcMs(): Promise<number> {
+    const newest = (columns: string, table: string, order: string) =>
+      `(SELECT ${columns} FROM ${table} WHERE stream_id = stream.stream_id ORDER BY ${order} DESC LIMIT 1)`;
+    const row = await this.#database.get<{ newest: number | null }>(
+      `SELECT max(max(ifnull(${newest("end_utc_ms", "segment", "start_utc_ms")}, 0), ifnull(${newest("ifnull(end_utc_ms, start_utc_ms)", "run", "start_utc_ms")}, 0),
+         ifnull(${newest("ifnull(to_utc_ms, from_utc_ms)", "gap", "from_utc_ms")}, 0), ifnull(${newest("to_utc_ms", "deletion", "from_utc_ms")}, 0))) AS newest
+       FROM stream`,
+    );
+    return row?.newest ?? 0;
+  }
+
   /** `mediaUtcMs`: where media begins that was recorded since the gap was opened; null where there is none, as it should be. */
   openGaps(): Promise<(OpenGap & StreamPlace & { readonly mediaUtcMs: number | null })[]> {
     return this.#database.all(

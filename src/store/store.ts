@@ -12,6 +12,7 @@ import { type CheckOptions, checkStore } from "./check.ts";
 import { FinalNames, type StoreContext, writeJournal } from "./context.ts";
 import { Database } from "./database.ts";
 import { Gaps } from "./gaps.ts";
+import { HeartbeatFile } from "./heartbeat.ts";
 import type { DeletionRule } from "./journal.ts";
 import { Lanes } from "./lanes.ts";
 import { Leases, segmentKey } from "./leases.ts";
@@ -90,7 +91,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const roots = options.roots.map((root, index) => ({ ...root, index, id: ids[index] ?? 0, handle: handles[index] ?? 0 }));
     const zone = new SiteZone(options.zone);
     const context: StoreContext = { ...options, roots, catalog, zone, names: new FinalNames(zone, catalog) };
-    return new Store(context, new StateStore(state, options.clock), async () => {
+    const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
+    return new Store(context, new StateStore(state, options.clock), heartbeat, async () => {
+      await heartbeat.close();
       for (const handle of handles) await options.files.closeRoot(handle);
       for (const database of databases) await database.close();
       for (const lock of locks) await lock.release();
@@ -105,6 +108,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 /** Files, catalog, journal and state behind the interfaces of types.ts. Procedures and their steps are numbered in README.md. */
 export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, SegmentRemoval, DesiredStore {
   readonly name = "store";
+  readonly heartbeat: HeartbeatFile;
   readonly #context: StoreContext;
   readonly #state: StateStore;
   readonly #release: () => Promise<void>;
@@ -118,9 +122,10 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   readonly #lanes = new Lanes();
   #stopped = false;
 
-  constructor(context: StoreContext, state: StateStore, release: () => Promise<void>) {
+  constructor(context: StoreContext, state: StateStore, heartbeat: HeartbeatFile, release: () => Promise<void>) {
     this.#context = context;
     this.#state = state;
+    this.heartbeat = heartbeat;
     this.#release = release;
     this.#roots = new Roots(context.roots);
     this.#gaps = new Gaps(context, this.#roots);
@@ -141,6 +146,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     await this.#gaps.load(wanted);
     await this.#state.setBootId(boot);
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
+  }
+
+  /** End of the newest that is recorded or accounted for, 0 if nothing is: no time of a later boot is before it. */
+  newestUtcMs(): Promise<number> {
+    return this.#context.catalog.newestUtcMs();
   }
 
   /** Handles of the roots that are open. */

@@ -38,6 +38,8 @@ export class DemoRecorder {
 roots = ["recordings"]
 limit = ${this.limitBytes}
 reserve = "64MiB"
+[clock]
+trust = "always"
 [state]
 dir = "state"
 [api]

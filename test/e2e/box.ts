@@ -30,6 +30,8 @@ export interface BoxOptions {
   /** Recording roots; default one inside the folder. */
   readonly roots?: readonly string[];
   readonly zone?: string;
+  /** `clock.trust`; default "always": the machine of a test may have no RTC and no NTP. */
+  readonly trust?: "auto" | "always";
   /** Default "debug", which reports every durable fragment. */
   readonly logLevel?: "debug" | "info";
 }
@@ -93,6 +95,8 @@ export class Box {
         `roots = ${JSON.stringify(roots)}`,
         `reserve = "${options.reserve ?? "64MB"}"`,
         ...(options.limit === undefined ? [] : [`limit = "${options.limit}"`]),
+        "[clock]",
+        `trust = "${options.trust ?? "always"}"`,
         "[state]",
         'dir = "state"',
         "[api]",

@@ -1,4 +1,5 @@
 import type { Clock } from "../../src/base/clock.ts";
+import type { HostReading, WallClock } from "../../src/base/clock-watch.ts";
 
 interface Timer {
   readonly dueMonoMs: number;
@@ -78,6 +79,59 @@ export class SimulatedClock implements Clock {
       }
     }
     return first;
+  }
+}
+
+/** A host whose clock is set, drifts and loses power, with the wall clock that a process makes of it. Time passes with `time`. */
+export class SimulatedHost implements WallClock {
+  synchronised = false;
+  /** Steps of the wall clock, as the process asked for them. */
+  steps = 0;
+  readonly #time: SimulatedClock;
+  #bootMonoMs: number;
+  #hostOffsetMs: number;
+  #offsetMs: number;
+
+  constructor(time: SimulatedClock, hostUtcMs: number) {
+    this.#time = time;
+    this.#bootMonoMs = time.monoMs() - 30_000;
+    this.#hostOffsetMs = hostUtcMs - this.#monoMs;
+    this.#offsetMs = this.#hostOffsetMs;
+  }
+
+  /** What parts of the service take for their clock. */
+  get clock(): Clock {
+    return { utcMs: () => this.utcMs(), monoMs: () => this.#time.monoMs(), after: (delayMs, work) => this.#time.after(delayMs, work) };
+  }
+
+  host(): HostReading {
+    return { monoMs: this.#monoMs, utcMs: this.#hostOffsetMs + this.#monoMs, synchronised: this.synchronised };
+  }
+
+  utcMs(): number {
+    return Math.floor(this.#offsetMs + this.#monoMs);
+  }
+
+  set(offsetMs: number, step: boolean): void {
+    this.#offsetMs = offsetMs;
+    if (step) this.steps += 1;
+  }
+
+  /** As NTP or a person sets the host's clock. */
+  setHost(utcMs: number): void {
+    this.#hostOffsetMs = utcMs - this.#monoMs;
+  }
+
+  /** The machine starts again; its clock then shows this. */
+  reboot(hostUtcMs: number): void {
+    this.#bootMonoMs = this.#time.monoMs() - 10_000;
+    this.synchronised = false;
+    this.setHost(hostUtcMs);
+    this.#offsetMs = this.#hostOffsetMs;
+  }
+
+  get #monoMs(): number {
+    return this.#time.monoMs() - this.#bootMonoMs;
   }
 }
 

@@ -156,7 +156,7 @@ export class FakeService {
     return {
       config: parseBoxConfig(text, "/etc/test.toml"),
       version: "9.9.9",
-      startedUtcMs: this.clock.utcMs() - 3_725_000,
+      startedMonoMs: this.clock.monoMs() - 3_725_000,
       clock: this.clock,
       log: silentLogger,
       desired: this.desired,

@@ -41,6 +41,7 @@ beforeEach(() => {
     resolve: async () => [],
     accounts: new Accounts(clock),
     clock,
+    clockTrusted: () => true,
     log: silentLogger,
   });
 });

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import type { SegmentEnd } from "../../src/engine/types.ts";
-import { RunBook } from "../../src/recording/run-book.ts";
+import { RunBook, type RunBookOptions } from "../../src/recording/run-book.ts";
 import type { SegmentStore, StreamPlace } from "../../src/store/types.ts";
 
 const PLACE: StreamPlace = { camera: "door", stream: "main", channel: 1, name: "SN_1" };
@@ -37,6 +37,10 @@ function recordingStore(closing: Promise<void> = Promise.resolve()): SegmentStor
   };
 }
 
+function newBook(changes: Partial<RunBookOptions> = {}): RunBook {
+  return new RunBook({ place: PLACE, store: recordingStore(), clock, clockTrusted: () => true, log: silentLogger, ...changes });
+}
+
 const opened = (run: string, sequence: number, startUtcMs: number) =>
   book.opened({ kind: "segmentOpened", stream: 1, run, sequence, root: 0, path: "", startUtcMs, startMonoMs: 0, tracks: [] });
 const ended = (run: string, sequence: number, startUtcMs: number, endUtcMs: number, reason: SegmentEnd) =>
@@ -60,7 +64,7 @@ const failed = (run: string, sequence: number, errno: number) =>
 beforeEach(() => {
   calls = [];
   now = NOW;
-  book = new RunBook(PLACE, recordingStore(), clock, silentLogger);
+  book = newBook();
 });
 
 describe("RunBook", () => {
@@ -177,7 +181,7 @@ describe("RunBook", () => {
 
   test("a slow close does not keep the next segment's row waiting", async () => {
     let release = () => {};
-    book = new RunBook(PLACE, recordingStore(new Promise((resolve) => (release = resolve))), clock, silentLogger);
+    book = newBook({ store: recordingStore(new Promise((resolve) => (release = resolve))) });
     const { run } = book.nextSegment();
     opened(run, 0, 1000);
     ended(run, 0, 1000, 2000, "cut");
@@ -195,7 +199,7 @@ describe("RunBook", () => {
   });
 
   test("a file that could not be closed is handed to recovery at once", async () => {
-    book = new RunBook(PLACE, recordingStore(Promise.reject(new Error("seal failed"))), clock, silentLogger);
+    book = newBook({ store: recordingStore(Promise.reject(new Error("seal failed"))) });
     const { run } = book.nextSegment();
     opened(run, 0, 1000);
     ended(run, 0, 1000, 2000, "cut");
@@ -249,7 +253,7 @@ describe("RunBook", () => {
 
   test("a disk that stays full is logged once", () => {
     const errors: string[] = [];
-    book = new RunBook(PLACE, recordingStore(), clock, { ...silentLogger, error: (event) => void errors.push(event) });
+    book = newBook({ log: { ...silentLogger, error: (event) => void errors.push(event) } });
     const { run } = book.nextSegment();
     for (let sequence = 0; sequence < 5; sequence++) failed(run, sequence, 28);
     expect(errors).toEqual(["segment.failed"]);
@@ -288,7 +292,7 @@ describe("RunBook", () => {
           return () => {};
         },
       };
-      book = new RunBook(PLACE, recordingStore(), impatient, silentLogger);
+      book = newBook({ clock: impatient });
       const { run } = book.nextSegment();
       opened(run, 0, 1000);
       book.durable({ kind: "durable", stream: 1, run, sequence: 0, fragments: 2, bytes: 10, endUtcMs: 3000 });

@@ -31,6 +31,7 @@ beforeEach(() => {
     resolve: async () => [],
     accounts: new Accounts(clock),
     clock,
+    clockTrusted: () => true,
     log: silentLogger,
   });
 });
