@@ -21,6 +21,7 @@ import { Recorder } from "./recording/recorder.ts";
 import { Ring } from "./retention/ring.ts";
 import { Accounts } from "./rtsp/accounts.ts";
 import type { Resolve } from "./rtsp/types.ts";
+import { RootWatch } from "./store/root-watch.ts";
 import { openStore } from "./store/store.ts";
 import type { CheckReport, FileSteps } from "./store/types.ts";
 
@@ -79,7 +80,18 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     watch.notBefore(await store.newestUtcMs());
     await start(watch);
-    await start(enginePart(engine, store.openRoots()));
+    await start({ name: "engine", start: async () => engine.start(), stop: () => engine.stop() });
+    const rootWatch = new RootWatch({
+      roots: store.roots,
+      writers: engine,
+      syncMs: SYNC_MS,
+      recover: (root) => store.recoverRoot(root),
+      onChanged: () => recorder.rootsChanged(),
+      alarms,
+      clock,
+      log,
+    });
+    engine.observeFailures((root, error) => rootWatch.failed(root, error));
     const accounts = new Accounts(clock);
     const ring = new Ring({ store, growth: (root) => recorder.growth(root), clock, log });
     const recorder = new Recorder({
@@ -94,6 +106,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       clockTrusted: () => watch.trusted,
       log,
     });
+    await start(rootWatch);
     await start(ring);
     await start(recorder);
     const context: CommandContext = {
@@ -152,18 +165,6 @@ function storeOptions(config: BoxConfig, files: FileSteps, boot: string, log: Lo
     clock: systemClock,
     log,
     files,
-  };
-}
-
-/** Starts the addon's threads and one writer per root. */
-function enginePart(engine: Engine, roots: readonly number[]): Part {
-  return {
-    name: "engine",
-    async start() {
-      engine.start();
-      for (const root of roots) engine.openWriter(root, { syncMs: SYNC_MS });
-    },
-    stop: () => engine.stop(),
   };
 }
 

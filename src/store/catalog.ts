@@ -1,5 +1,5 @@
 import type { GapCause, StreamKind } from "../media/types.ts";
-import { BY_ID, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
+import { BY_ID, claimRoot, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
 import { updateCoverage } from "./coverage.ts";
 import type { Database, Reader } from "./database.ts";
 import { addDeletion, removeDeletion } from "./deletions.ts";
@@ -66,17 +66,22 @@ export class Catalog {
     return this.#database;
   }
 
-  /** The catalog's key of each path, in order; new ones are added. */
-  rootIds(paths: readonly string[]): Promise<number[]> {
-    return this.#database.transaction(async (transaction) => {
-      const ids: number[] = [];
-      for (const path of paths) {
-        await transaction.run("INSERT INTO root (path) VALUES (?) ON CONFLICT DO NOTHING", [path]);
-        const row = await transaction.get<{ root_id: number }>("SELECT root_id FROM root WHERE path = ?", [path]);
-        if (row !== undefined) ids.push(row.root_id);
-      }
-      return ids;
-    });
+  /** The catalog's key of a root with this identity, or, if nothing is known of that, of the one that was at this path last; null for neither. */
+  async rootId(uuid: string | null, path: string): Promise<number | null> {
+    const row = await this.#database.get<{ id: number }>(
+      "SELECT root_id AS id FROM root WHERE uuid = ?1 OR (?1 IS NULL AND path = ?2) ORDER BY uuid IS NULL LIMIT 1",
+      [uuid, path],
+    );
+    return row?.id ?? null;
+  }
+
+  async rootUuids(): Promise<readonly string[]> {
+    const rows = await this.#database.all<{ uuid: string }>("SELECT uuid FROM root WHERE uuid IS NOT NULL");
+    return rows.map(({ uuid }) => uuid);
+  }
+
+  claimRoot(uuid: string, path: string, recordings: boolean): Promise<number> {
+    return this.#database.transaction((transaction) => claimRoot(transaction, uuid, path, recordings));
   }
 
   totals(): Promise<{ root: number; segments: number; bytes: number }[]> {

@@ -37,7 +37,7 @@ export class Gaps {
     await this.#closeOthers(place, fromUtcMs);
     await this.#journalEnd(place, fromUtcMs);
     const sentence = boundedDetail(detail);
-    const root = this.#roots.of(place);
+    const root = this.#roots.find(place);
     await writeJournal(this.#context, root, place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
     await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
     this.#open.set(key, { ...placeOf(place), fromUtcMs, cause });
@@ -66,7 +66,7 @@ export class Gaps {
     const gap = this.#open.get(keyOf(place));
     if (gap === undefined) return;
     const { fromUtcMs, cause } = gap;
-    await writeJournal(this.#context, this.#roots.of(place), place, { fact: "gap-closed", atUtcMs, fromUtcMs, cause });
+    await writeJournal(this.#context, this.#roots.find(place), place, { fact: "gap-closed", atUtcMs, fromUtcMs, cause });
   }
 }
 

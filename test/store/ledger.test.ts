@@ -165,7 +165,7 @@ it("a random catalog is answered as the rows it was made of", async () => {
     const path = join(box.folder, `random-${round}.db`);
     const database = await Database.open({ path, synchronous: "NORMAL", migrations: CATALOG_MIGRATIONS });
     const catalog = new Catalog(database);
-    const [root = 0] = await catalog.rootIds(["/r"]);
+    const root = await catalog.claimRoot("r", "/r", false);
     const model: CoverageSpan[] = [];
     for (let sequence = 0; sequence < 150; sequence += 1) {
       const from = T0 + below(40_000) * 1000;
