@@ -79,7 +79,6 @@ export class Engine {
   readonly #streamPage: Float64Array;
   readonly #writerPage: Float64Array;
   readonly #enginePage: Float64Array;
-  #onFailure: (root: number, error: RecorderError) => void = () => {};
 
   constructor(addon: NativeAddon, options: EngineOptions, log: Logger) {
     this.#log = log;
@@ -103,11 +102,6 @@ export class Engine {
       pending.reject(new RecorderError("ENGINE_UNAVAILABLE", "the engine stopped before the segment was sealed"));
     }
     this.#finishing.clear();
-  }
-
-  /** `observer` is told of every failed step of a writer, before the segment's stream is. */
-  observeFailures(observer: (root: number, error: RecorderError) => void): void {
-    this.#onFailure = observer;
   }
 
   /** Starts the writer of an open root. */
@@ -222,9 +216,7 @@ export class Engine {
         return;
       case "segmentFailed": {
         const finishing = this.#settle(fact);
-        const error = diskError(fact);
-        this.#onFailure(fact.root, error);
-        if (finishing !== undefined) finishing.reject(error);
+        if (finishing !== undefined) finishing.reject(diskError(fact));
         else this.#streams.get(fact.stream)?.onSegmentFailed(fact);
         return;
       }
