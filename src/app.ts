@@ -21,8 +21,9 @@ import { Recorder } from "./recording/recorder.ts";
 import { Ring } from "./retention/ring.ts";
 import { Accounts } from "./rtsp/accounts.ts";
 import type { Resolve } from "./rtsp/types.ts";
-import { openStore, type Store } from "./store/store.ts";
-import type { CheckReport, FileSteps, ReindexOptions, ReindexReport } from "./store/types.ts";
+import { RootWatch } from "./store/root-watch.ts";
+import { openStore } from "./store/store.ts";
+import type { CheckReport, FileSteps } from "./store/types.ts";
 
 /** Period of the network thread: one wake-up for all cameras. */
 const TICK_MS = 100;
@@ -60,7 +61,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   };
   try {
     const boot = await readBootId();
-    const store = await openStore({ ...storeOptions(config, files, boot, log), clock, alarms });
+    const store = await openStore({ ...storeOptions(config, files, boot, log), clock });
     const { heartbeat } = store;
     const watch = new ClockWatch(
       {
@@ -79,7 +80,18 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     watch.notBefore(await store.newestUtcMs());
     await start(watch);
-    await start(enginePart(engine, store.openRoots()));
+    await start({ name: "engine", start: async () => engine.start(), stop: () => engine.stop() });
+    const rootWatch = new RootWatch({
+      roots: store.roots,
+      writers: engine,
+      syncMs: SYNC_MS,
+      recover: (root) => store.recoverRoot(root),
+      onChanged: () => recorder.rootsChanged(),
+      alarms,
+      clock,
+      log,
+    });
+    engine.observeFailures((root, error) => rootWatch.failed(root, error));
     const accounts = new Accounts(clock);
     const ring = new Ring({ store, growth: (root) => recorder.growth(root), clock, log });
     const recorder = new Recorder({
@@ -94,6 +106,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       clockTrusted: () => watch.trusted,
       log,
     });
+    await start(rootWatch);
     await start(ring);
     await start(recorder);
     const context: CommandContext = {
@@ -109,7 +122,6 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       recorder,
       probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, accounts, clock, log, ...options }),
       check: (options) => store.check(options),
-      reindex: (options) => store.reindex(options),
     };
     await start(createHttpApi(context));
     await notifyServiceManager({ ready: true, status: "recording" }, log);
@@ -128,25 +140,15 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   }
 }
 
-/** `check` without a running service. Rejects with ROOT_LOCKED while one runs. */
-export function offlineCheck(config: BoxConfig, options: CheckOptions): Promise<CheckReport> {
-  return offline(config, silentLogger, (store) => store.check(options));
-}
-
-/** `reindex` without a running service. Rejects with ROOT_LOCKED while one runs. */
-export function offlineReindex(config: BoxConfig, options: ReindexOptions): Promise<ReindexReport> {
-  return offline(config, silentLogger, (store) => store.reindex(options));
-}
-
-/** Takes the locks, works on the store without recovering anything, lets go. */
-async function offline<T>(config: BoxConfig, log: Logger, work: (store: Store) => Promise<T>): Promise<T> {
+/** `check` without a running service: takes the locks, looks, lets go. Rejects with ROOT_LOCKED while one runs. */
+export async function offlineCheck(config: BoxConfig, options: CheckOptions): Promise<CheckReport> {
   const files: FileSteps = {
     ...engineFiles(loadAddon().files),
-    finishSegment: () => Promise.reject(new RecorderError("ENGINE_MISUSE", "without a service no segments are finished")),
+    finishSegment: () => Promise.reject(new RecorderError("ENGINE_MISUSE", "an offline check finishes no segments")),
   };
-  const store = await openStore(storeOptions(config, files, await readBootId(), log));
+  const store = await openStore(storeOptions(config, files, await readBootId(), silentLogger));
   try {
-    return await work(store);
+    return await store.check(options);
   } finally {
     await store.stop();
   }
@@ -163,19 +165,6 @@ function storeOptions(config: BoxConfig, files: FileSteps, boot: string, log: Lo
     clock: systemClock,
     log,
     files,
-    alarms: new Alarms(systemClock, log),
-  };
-}
-
-/** Starts the addon's threads and one writer per root. */
-function enginePart(engine: Engine, roots: readonly number[]): Part {
-  return {
-    name: "engine",
-    async start() {
-      engine.start();
-      for (const root of roots) engine.openWriter(root, { syncMs: SYNC_MS });
-    },
-    stop: () => engine.stop(),
   };
 }
 

@@ -79,6 +79,7 @@ export class Engine {
   readonly #streamPage: Float64Array;
   readonly #writerPage: Float64Array;
   readonly #enginePage: Float64Array;
+  #onFailure: (root: number, error: RecorderError) => void = () => {};
 
   constructor(addon: NativeAddon, options: EngineOptions, log: Logger) {
     this.#log = log;
@@ -102,6 +103,11 @@ export class Engine {
       pending.reject(new RecorderError("ENGINE_UNAVAILABLE", "the engine stopped before the segment was sealed"));
     }
     this.#finishing.clear();
+  }
+
+  /** `observer` is told of every failed step of a writer, before the segment's stream is. */
+  observeFailures(observer: (root: number, error: RecorderError) => void): void {
+    this.#onFailure = observer;
   }
 
   /** Starts the writer of an open root. */
@@ -216,7 +222,9 @@ export class Engine {
         return;
       case "segmentFailed": {
         const finishing = this.#settle(fact);
-        if (finishing !== undefined) finishing.reject(diskError(fact));
+        const error = diskError(fact);
+        this.#onFailure(fact.root, error);
+        if (finishing !== undefined) finishing.reject(error);
         else this.#streams.get(fact.stream)?.onSegmentFailed(fact);
         return;
       }

@@ -75,6 +75,11 @@ export class Recorder implements Part, RecorderPort {
     return this.#options.engine.numbers();
   }
 
+  /** Roots came or went: each stream chooses anew where its next segment begins. */
+  rootsChanged(): void {
+    for (const { recorder } of this.#streams.values()) recorder.rootsChanged();
+  }
+
   /** How the open segments of a root fill it; retention plans with it. */
   growth(root: number): { reservedBytes: number; reserveStepBytes: number; openSegments: number; bytesPerSecond: number } {
     const sum = { reservedBytes: 0, reserveStepBytes: 0, openSegments: 0, bytesPerSecond: 0 };

@@ -119,6 +119,13 @@ export class RunBook {
     if (this.#segment?.run !== before.id) this.#endRun(before);
   }
 
+  /** Media arrives and no root can take it. A segment that still grows is left to its own end. */
+  withhold(reason: Interruption): void {
+    if (this.#segment !== null) return;
+    this.#betweenSegments = false;
+    this.#openGap(reason);
+  }
+
   opened(fact: FactOf<"segmentOpened">): void {
     const { run, sequence, root, path, startUtcMs, startMonoMs } = fact;
     const owner = this.#runs.of(run);

@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { toRecorderError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { EngineStream, StreamHandlers } from "../engine/engine.ts";
 import type { StreamOptions } from "../engine/types.ts";
@@ -8,12 +9,12 @@ import { StreamSource } from "../rtsp/source.ts";
 import type { CameraEndpoint, Resolve, SessionEnd, SourceState } from "../rtsp/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
 import { RateMeter } from "./rates.ts";
-import { RunBook } from "./run-book.ts";
+import { type Interruption, RunBook } from "./run-book.ts";
 import type { SegmentSizing } from "./segment-policy.ts";
 import { engineTransport } from "./transport.ts";
 import type { StreamNumbers, StreamStatus } from "./types.ts";
 
-/** A failed file is followed by a new one after this pause, so that a dead disk is asked often enough to resume within 2 s. */
+/** After a first failure the next file begins at once, after another one so soon with this pause: a full disk is asked often enough to resume within 2 s. */
 const RETRY_TICKET_MS = 500;
 
 export interface StreamRecorderOptions {
@@ -53,6 +54,9 @@ export class StreamRecorder {
   #ticketRoot = 0;
   #reserveStepBytes = 0;
   #ticketFailed = false;
+  /** Why there is no ticket: no root can be written. Null while there is one. */
+  #withheld: Interruption | null = null;
+  #failedMonoMs = Number.NEGATIVE_INFINITY;
   /** No segment begins any more. */
   #stopping = false;
 
@@ -89,7 +93,7 @@ export class StreamRecorder {
       onSegmentFailed: (fact) => {
         this.#book.failed(fact);
         this.#note();
-        this.#retryTicket();
+        this.#replaceTicket();
       },
       onFactsLost: () => {
         // Which segment grows is not known any more: a new run begins one that is.
@@ -113,6 +117,11 @@ export class StreamRecorder {
       onState: (state) => this.#onState(state),
     });
     this.#source.start();
+  }
+
+  /** Roots came or went: the next segment may have to begin on another one. */
+  rootsChanged(): void {
+    this.#giveTicket();
   }
 
   /** Says goodbye to the camera, closes the segment and waits until the store has it. `cause` ends the run, and accounts for the time from now on. */
@@ -185,6 +194,7 @@ export class StreamRecorder {
       this.#giveTicket();
     } else if (state.state === "playing") {
       this.#lastEnd = null;
+      if (this.#withheld !== null) this.#book.withhold(this.#withheld);
     } else if (state.state === "waiting") {
       this.#lastEnd = state.end;
       this.#book.interrupt({ cause: state.end.cause, detail: state.end.detail });
@@ -207,6 +217,15 @@ export class StreamRecorder {
     this.#sinceUtcMs = this.#options.clock.utcMs();
   }
 
+  /** A file was given up: what it did not hold goes on in the next one. */
+  #replaceTicket(): void {
+    const now = this.#options.clock.monoMs();
+    const soon = now - this.#failedMonoMs < RETRY_TICKET_MS;
+    this.#failedMonoMs = now;
+    if (soon) this.#retryTicket();
+    else this.#giveTicket();
+  }
+
   #retryTicket(): void {
     this.#cancelRetry();
     if (this.#stopping) return;
@@ -220,11 +239,21 @@ export class StreamRecorder {
     try {
       this.#planTicket(engine);
       this.#ticketFailed = false;
+      this.#withheld = null;
     } catch (error) {
+      const { code, message } = toRecorderError(error);
+      if (code === "ROOT_UNAVAILABLE") this.#withhold({ cause: "disk-fault", detail: message });
       this.#log[this.#ticketFailed ? "debug" : "error"]("ticket.failed", { error });
       this.#ticketFailed = true;
       this.#retryTicket();
     }
+  }
+
+  #withhold(reason: Interruption): void {
+    this.#withheld = reason;
+    if (this.#state.state !== "playing") return;
+    this.#book.withhold(reason);
+    this.#note();
   }
 
   #planTicket(engine: EngineStream): void {

@@ -57,3 +57,28 @@ export async function endGap(transaction: Transaction, stream: number, toUtcMs: 
   if (row === undefined) return;
   await transaction.run("UPDATE stream SET longest_gap_ms = max(longest_gap_ms, ?) WHERE stream_id = ?", [row.length, stream]);
 }
+
+/**
+ * The key of the root with this identity, which is at `path` now. A row from before there were identities is its own if the disk holds
+ * recordings, as that one did.
+ */
+export async function claimRoot(transaction: Transaction, uuid: string, path: string, recordings: boolean): Promise<number> {
+  const find = (where: string, value: string) =>
+    transaction.get<{ id: number; uuid: string | null; segments: number }>(
+      `SELECT root_id AS id, uuid, segments FROM root WHERE ${where} = ?`,
+      [value],
+    );
+  const known = await find("uuid", uuid);
+  const there = await find("path", path);
+  if (there !== undefined && there.id !== known?.id) {
+    if (known === undefined && there.uuid === null && (recordings || there.segments === 0)) {
+      await transaction.run("UPDATE root SET uuid = ? WHERE root_id = ?", [uuid, there.id]);
+      return there.id;
+    }
+    // Another disk was there. Where it is now nobody knows; no path has this form.
+    await transaction.run("UPDATE root SET path = 'formerly ' || root_id || ' ' || path WHERE root_id = ?", [there.id]);
+  }
+  if (known === undefined) await transaction.run("INSERT INTO root (path, uuid) VALUES (?, ?)", [path, uuid]);
+  else await transaction.run("UPDATE root SET path = ? WHERE root_id = ?", [path, known.id]);
+  return (await find("uuid", uuid))?.id ?? 0;
+}

@@ -1,12 +1,9 @@
 import type { GapCause, StreamKind } from "../media/types.ts";
-import { BY_ID, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
+import { BY_ID, claimRoot, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
 import { updateCoverage } from "./coverage.ts";
-import type { Reader, Transaction } from "./database.ts";
+import type { Database, Reader } from "./database.ts";
 import { addDeletion, removeDeletion } from "./deletions.ts";
 import type { DeletionRule } from "./journal.ts";
-import { segmentKey } from "./leases.ts";
-import type { Writable } from "./live-database.ts";
-import { parseStreamName } from "./paths.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
 import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 
@@ -30,7 +27,6 @@ export interface StoredStream extends StreamPlace {
 export interface OpenGap {
   readonly fromUtcMs: number;
   readonly cause: GapCause;
-  readonly detail: string | null;
 }
 
 /** The newest of what accounts for a stream's time. */
@@ -58,78 +54,34 @@ export const SEGMENT_COLUMNS = `run.uuid AS run, s.sequence, s.root_id AS root, 
 export const SEGMENT_JOINS = "JOIN run ON run.run_id = s.run_id JOIN stream ON stream.stream_id = s.stream_id";
 const STREAM_COLUMNS = "stream_id AS id, camera, kind AS stream, channel, name";
 
-/** What happened to the catalog while somebody read files, by `segmentKey` and run. */
-export interface Meanwhile {
-  /** Segments whose files go or have gone. */
-  readonly gone: Set<string>;
-  readonly ended: Map<string, { readonly atUtcMs: number; readonly cause: string }>;
-  /** Deletions that were under way at the beginning. */
-  readonly deleting: readonly { readonly segment: StoredSegment; readonly rule: DeletionRule }[];
-}
-
 /** The rows of `catalog.db`. Holds no decision about files; every write is one transaction. */
 export class Catalog {
-  readonly #database: Writable;
-  readonly #watchers = new Set<Meanwhile>();
-  /** What is between Delete 1 and 6. */
-  readonly #deleting = new Map<string, { readonly segment: StoredSegment; readonly rule: DeletionRule }>();
+  readonly #database: Database;
 
-  constructor(database: Writable) {
+  constructor(database: Database) {
     this.#database = database;
-  }
-
-  /** Notes from now on what files that were read already cannot tell. */
-  watch(): Meanwhile {
-    const meanwhile: Meanwhile = { gone: new Set(this.#deleting.keys()), ended: new Map(), deleting: [...this.#deleting.values()] };
-    this.#watchers.add(meanwhile);
-    return meanwhile;
-  }
-
-  /** For whoever enters rows by the hundred. */
-  write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return this.#database.transaction(work);
-  }
-
-  unwatch(meanwhile: Meanwhile): void {
-    this.#watchers.delete(meanwhile);
   }
 
   get reader(): Reader {
     return this.#database;
   }
 
-  /** The catalog's key of each path, in order; new ones are added. */
-  rootIds(paths: readonly string[]): Promise<number[]> {
-    return this.#database.transaction(async (transaction) => {
-      const ids: number[] = [];
-      for (const path of paths) {
-        await transaction.run("INSERT INTO root (path) VALUES (?) ON CONFLICT DO NOTHING", [path]);
-        const row = await transaction.get<{ root_id: number }>("SELECT root_id FROM root WHERE path = ?", [path]);
-        if (row !== undefined) ids.push(row.root_id);
-      }
-      return ids;
-    });
+  /** The catalog's key of a root with this identity, or, if nothing is known of that, of the one that was at this path last; null for neither. */
+  async rootId(uuid: string | null, path: string): Promise<number | null> {
+    const row = await this.#database.get<{ id: number }>(
+      "SELECT root_id AS id FROM root WHERE uuid = ?1 OR (?1 IS NULL AND path = ?2) ORDER BY uuid IS NULL LIMIT 1",
+      [uuid, path],
+    );
+    return row?.id ?? null;
   }
 
-  /** Takes over the keys that another catalog gave to the roots: the process goes by them. */
-  async takeRoots(roots: readonly { readonly id: number; readonly path: string; readonly uuid: string | null }[]): Promise<void> {
-    await this.#database.transaction(async (transaction) => {
-      for (const { id, path, uuid } of roots) {
-        await transaction.run("INSERT INTO root (root_id, path, uuid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", [id, path, uuid]);
-      }
-    });
+  async rootUuids(): Promise<readonly string[]> {
+    const rows = await this.#database.all<{ uuid: string }>("SELECT uuid FROM root WHERE uuid IS NOT NULL");
+    return rows.map(({ uuid }) => uuid);
   }
 
-  roots(): Promise<{ readonly id: number; readonly path: string; readonly uuid: string | null }[]> {
-    return this.#database.all("SELECT root_id AS id, path, uuid FROM root");
-  }
-
-  /** A deletion that is under way while this catalog is filled. */
-  async noteDeletion(segment: StoredSegment, rule: DeletionRule): Promise<void> {
-    await this.#database.transaction(async (transaction) => {
-      const stream = await ensureStream(transaction, placeOf(segment));
-      await addDeletion(transaction, stream, segment.startUtcMs, segment.endUtcMs, rule);
-    });
+  claimRoot(uuid: string, path: string, recordings: boolean): Promise<number> {
+    return this.#database.transaction((transaction) => claimRoot(transaction, uuid, path, recordings));
   }
 
   totals(): Promise<{ root: number; segments: number; bytes: number }[]> {
@@ -160,7 +112,6 @@ export class Catalog {
 
   /** Ends a run, unless it has ended; one that left no segment leaves no row. */
   endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
-    for (const { ended } of this.#watchers) ended.set(run, { atUtcMs: endUtcMs, cause });
     return this.#database.transaction(async (transaction) => {
       const changed = await transaction.run(
         "UPDATE run SET end_utc_ms = max(start_utc_ms, ?), end_cause = ? WHERE uuid = ? AND end_utc_ms IS NULL",
@@ -214,51 +165,40 @@ export class Catalog {
   }
 
   /** Delete 1 and 2. Durable, since the file goes next: a row that came back after a power loss would name nothing. False if there is no closed row. */
-  async markDeleting(segment: StoredSegment, rule: DeletionRule): Promise<boolean> {
-    const key = segmentKey(segment);
-    this.#deleting.set(key, { segment, rule });
-    for (const { gone } of this.#watchers) gone.add(key);
-    const { run, sequence, startUtcMs, endUtcMs } = segment;
-    const marked = await this.#database.transaction(async (transaction, mirrored) => {
-      const row = await transaction.get<{ stream_id: number }>(
-        `UPDATE segment SET state = ${SEGMENT_DELETING} WHERE state = ${SEGMENT_CLOSED} AND ${BY_ID} RETURNING stream_id`,
-        [run, sequence],
+  markDeleting(id: SegmentId, rule: DeletionRule): Promise<boolean> {
+    return this.#database.transaction(async (transaction) => {
+      const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
+        `UPDATE segment SET state = ${SEGMENT_DELETING} WHERE state = ${SEGMENT_CLOSED} AND ${BY_ID}
+         RETURNING stream_id, start_utc_ms, end_utc_ms`,
+        [id.run, id.sequence],
       );
-      if (row === undefined && !mirrored) return false;
-      const stream = row?.stream_id ?? (await ensureStream(transaction, placeOf(segment)));
-      await addDeletion(transaction, stream, startUtcMs, endUtcMs, rule);
-      await updateCoverage(transaction, stream, startUtcMs, endUtcMs);
-      return row !== undefined;
+      if (row === undefined) return false;
+      await addDeletion(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms, rule);
+      await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+      return true;
     }, true);
-    if (!marked) this.#kept(key);
-    return marked;
   }
 
   /** Takes Delete 1 and 2 back: the disk kept the file. */
-  async unmarkDeleting(segment: StoredSegment): Promise<void> {
-    const { run, sequence, startUtcMs, endUtcMs } = segment;
-    await this.#database.transaction(async (transaction, mirrored) => {
-      const row = await transaction.get<{ stream_id: number }>(
-        `UPDATE segment SET state = ${SEGMENT_CLOSED} WHERE state = ${SEGMENT_DELETING} AND ${BY_ID} RETURNING stream_id`,
-        [run, sequence],
+  unmarkDeleting(id: SegmentId): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
+        `UPDATE segment SET state = ${SEGMENT_CLOSED} WHERE state = ${SEGMENT_DELETING} AND ${BY_ID}
+         RETURNING stream_id, start_utc_ms, end_utc_ms`,
+        [id.run, id.sequence],
       );
-      if (row === undefined && !mirrored) return;
-      const stream = row?.stream_id ?? (await ensureStream(transaction, placeOf(segment)));
-      await removeDeletion(transaction, stream, startUtcMs, endUtcMs);
-      await updateCoverage(transaction, stream, startUtcMs, endUtcMs);
+      if (row === undefined) return;
+      await removeDeletion(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+      await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
     });
-    this.#kept(segmentKey(segment));
   }
 
   /** Delete 6; also for a row whose file never was. The run goes with its last segment. */
-  async dropSegment(id: SegmentId): Promise<void> {
-    const key = segmentKey(id);
-    for (const { gone } of this.#watchers) gone.add(key);
-    await this.#database.transaction(async (transaction) => {
+  dropSegment(id: SegmentId): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
       await transaction.run(`DELETE FROM segment WHERE ${BY_ID}`, [id.run, id.sequence]);
       await dropEmptyRun(transaction, id.run);
     });
-    this.#deleting.delete(key);
   }
 
   segment(id: SegmentId): Promise<StoredSegment | undefined> {
@@ -341,7 +281,7 @@ export class Catalog {
   /** `mediaUtcMs`: where media begins that was recorded since the gap was opened; null where there is none, as it should be. */
   openGaps(): Promise<(OpenGap & StreamPlace & { readonly mediaUtcMs: number | null })[]> {
     return this.#database.all(
-      `SELECT from_utc_ms AS fromUtcMs, cause, detail, camera, kind AS stream, channel, name,
+      `SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, channel, name,
          (SELECT min(start_utc_ms) FROM segment WHERE segment.stream_id = gap.stream_id AND start_utc_ms >= gap.from_utc_ms) AS mediaUtcMs
        FROM gap JOIN stream USING (stream_id) WHERE to_utc_ms IS NULL`,
     );
@@ -364,15 +304,4 @@ export class Catalog {
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
     return this.#database.transaction(async (transaction) => endGap(transaction, await ensureStream(transaction, place), toUtcMs));
   }
-
-  /** The segment stays after all. */
-  #kept(key: string): void {
-    this.#deleting.delete(key);
-    for (const { gone } of this.#watchers) gone.delete(key);
-  }
-}
-
-/** The folder name tells the channel. */
-function placeOf({ camera, stream, name }: StoredSegment): StreamPlace {
-  return { camera, stream, name, channel: parseStreamName(name)?.channel ?? 0 };
 }

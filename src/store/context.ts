@@ -9,11 +9,14 @@ import { type JournalFact, journalLine } from "./journal.ts";
 import { JOURNAL_FILE, laterStamp, type SiteZone, segmentFile } from "./paths.ts";
 import type { FileSteps } from "./types.ts";
 
+/** A root that is open, or was: what it is does not change while its handle lives. */
 export interface Root {
   /** Index in the configuration. */
   readonly index: number;
   /** The catalog's key. */
   readonly id: number;
+  /** As in its marker file. */
+  readonly uuid: string;
   readonly path: string;
   readonly limitBytes: number | null;
   readonly reserveBytes: number;
@@ -26,6 +29,7 @@ export interface StoreContext {
   readonly serial: string;
   /** The boot this process runs in. */
   readonly boot: string;
+  /** Those that are present now; a list that was read does not change. */
   readonly roots: readonly Root[];
   readonly catalog: Catalog;
   readonly files: FileSteps;
@@ -93,15 +97,16 @@ export async function sizeOf(path: string): Promise<number | null> {
 
 /**
  * Writes a fact to the journal of `day`, the day it happened if not told otherwise. The catalog has it as well, so a disk that takes no more is logged and stops nothing:
- * room on a full disk comes from deleting, which is journalled itself.
+ * room on a full disk comes from deleting, which is journalled itself. Nothing is written where no root is present.
  */
 export async function writeJournal(
   context: StoreContext,
-  root: Root,
+  root: Root | null,
   place: StreamKey & { readonly name: string },
   fact: JournalFact,
   day?: string,
 ) {
+  if (root === null) return;
   const path = join(root.path, place.name, day ?? context.zone.day(fact.atUtcMs), JOURNAL_FILE);
   try {
     await context.files.appendDurable(root.handle, path, journalLine(place, fact, context.boot));

@@ -31,21 +31,16 @@ export class Gaps {
     }
   }
 
-  /** Those that go on. */
-  list(): readonly (OpenGap & StreamPlace)[] {
-    return [...this.#open.values()];
-  }
-
   async open(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
     const key = keyOf(place);
     if (this.#open.get(key)?.cause === cause) return;
     await this.#closeOthers(place, fromUtcMs);
     await this.#journalEnd(place, fromUtcMs);
     const sentence = boundedDetail(detail);
-    const root = this.#roots.of(place);
+    const root = this.#roots.find(place);
     await writeJournal(this.#context, root, place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
     await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
-    this.#open.set(key, { ...placeOf(place), fromUtcMs, cause, detail: sentence });
+    this.#open.set(key, { ...placeOf(place), fromUtcMs, cause });
   }
 
   async close(place: StreamPlace, toUtcMs: number): Promise<void> {
@@ -71,7 +66,7 @@ export class Gaps {
     const gap = this.#open.get(keyOf(place));
     if (gap === undefined) return;
     const { fromUtcMs, cause } = gap;
-    await writeJournal(this.#context, this.#roots.of(place), place, { fact: "gap-closed", atUtcMs, fromUtcMs, cause });
+    await writeJournal(this.#context, this.#roots.find(place), place, { fact: "gap-closed", atUtcMs, fromUtcMs, cause });
   }
 }
 

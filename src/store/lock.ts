@@ -16,13 +16,14 @@ export interface FolderLock {
  * Makes this process the only one that works on a folder. The lock is SQLite's on an empty file: a transaction that is begun
  * exclusively and never writes. The kernel drops it with the process, however that ends, and there is no content to go stale.
  * Nothing in this process may open the file otherwise: closing any descriptor of it would drop the lock (SQLite, howtocorrupt 2.2).
+ * @param options.create false where the file must be there already, since the folder may lead to a disk that was not asked for
  * @throws RecorderError ROOT_LOCKED with the holder's pid if another holds it, ROOT_UNAVAILABLE if the folder cannot be locked.
  */
-export async function lockFolder(folder: string): Promise<FolderLock> {
+export async function lockFolder(folder: string, { create } = { create: true }): Promise<FolderLock> {
   const path = join(folder, LOCK_FILE);
   let connection: Connection | null = null;
   try {
-    connection = await Connection.open(path, sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE);
+    connection = await Connection.open(path, sqlite3.OPEN_READWRITE | (create ? sqlite3.OPEN_CREATE : 0));
     await connection.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     const held = connection;
     return { release: () => held.close() };

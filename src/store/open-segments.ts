@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Root } from "./context.ts";
 import { segmentKey } from "./leases.ts";
+import type { Roots } from "./roots.ts";
 import type { Progress } from "./timeline.ts";
 import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 
@@ -12,7 +13,6 @@ export interface OpenSegment {
   readonly run: RunStart;
   /** The final name once Close 1 has chosen it, null before. */
   finalFile: string | null;
-  readonly startUtcMs: number;
 }
 
 interface Entry extends OpenSegment {
@@ -25,7 +25,7 @@ const MAX_PLANNED = 8;
 
 /** The segments this process has open. */
 export class OpenSegments implements Progress {
-  readonly #roots: readonly Root[];
+  readonly #roots: Pick<Roots, "known">;
   readonly #clock: Clock;
   readonly #segments = new Map<string, Entry>();
   /** Runs that go on, as they began. */
@@ -34,7 +34,7 @@ export class OpenSegments implements Progress {
   /** Per stream, the newest planned segments: their files appear before anybody tells us. */
   readonly #planned = new Map<string, string[]>();
 
-  constructor(roots: readonly Root[], clock: Clock) {
+  constructor(roots: Pick<Roots, "known">, clock: Clock) {
     this.#roots = roots;
     this.#clock = clock;
   }
@@ -60,22 +60,9 @@ export class OpenSegments implements Progress {
   add(place: StreamPlace, id: SegmentId, opened: { root: Root; file: string; startUtcMs: number; startMonoMs: number }): OpenSegment {
     const { root, file, startUtcMs, startMonoMs } = opened;
     const run = this.#runs.get(id.run) ?? { ...place, run: id.run, startUtcMs, startMonoMs, clockTrusted: false, boot: null };
-    const entry: Entry = { root, file, run, finalFile: null, startUtcMs, bytes: 0, endUtcMs: startUtcMs };
+    const entry: Entry = { root, file, run, finalFile: null, bytes: 0, endUtcMs: startUtcMs };
     this.#segments.set(segmentKey(id), entry);
     return entry;
-  }
-
-  /** Runs that go on, as they began. */
-  runs(): readonly RunStart[] {
-    return [...this.#runs.values()];
-  }
-
-  hasRun(run: string): boolean {
-    return this.#runs.has(run);
-  }
-
-  list(): readonly (OpenSegment & { readonly sequence: number })[] {
-    return [...this.#segments].map(([key, entry]) => ({ ...entry, sequence: Number(key.slice(key.lastIndexOf("/") + 1)) }));
   }
 
   /** True if the file of this segment may be growing. */
@@ -88,8 +75,16 @@ export class OpenSegments implements Progress {
     return this.#segments.get(segmentKey(id)) ?? null;
   }
 
-  delete(id: SegmentId): void {
-    this.#segments.delete(segmentKey(id));
+  /** It grows no more. */
+  delete(place: StreamPlace, id: SegmentId): void {
+    const key = segmentKey(id);
+    this.#segments.delete(key);
+    const planned = this.#planned.get(place.name);
+    if (planned !== undefined)
+      this.#planned.set(
+        place.name,
+        planned.filter((candidate) => candidate !== key),
+      );
   }
 
   progress(id: SegmentId, bytes: number, endUtcMs: number): void {
@@ -120,10 +115,10 @@ export class OpenSegments implements Progress {
   }
 
   root(id: number): { readonly index: number; readonly path: string } | null {
-    return this.#roots.find((root) => root.id === id) ?? null;
+    return this.#roots.known().find((root) => root.id === id) ?? null;
   }
 
   rootIds(): readonly number[] {
-    return this.#roots.map((root) => root.id);
+    return this.#roots.known().map((root) => root.id);
   }
 }

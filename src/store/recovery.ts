@@ -10,7 +10,7 @@ import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, s
 import { finishDelete, list } from "./removal.ts";
 import { enterFile, saveOpenFile } from "./salvage.ts";
 import { SEGMENT_DELETING } from "./schema.ts";
-import type { StreamPlace } from "./types.ts";
+import type { SegmentId, StreamPlace } from "./types.ts";
 import type { Wanted } from "./wanted.ts";
 
 /** Files worked on at a time. */
@@ -37,28 +37,33 @@ export interface RecoveryReport {
 export interface RecoveryOptions {
   readonly context: StoreContext;
   readonly signal: AbortSignal;
-  /** Why the previous process ended. */
-  readonly cause: GapCause;
   readonly wanted: Wanted;
+  /** Whether this process works on the segment's file now: it grows, closes or is being deleted. */
+  readonly isBusy: (id: SegmentId) => boolean;
+  /** Runs work on a segment's file while nothing else does. */
+  readonly alone: (id: SegmentId, work: () => Promise<void>) => Promise<void>;
 }
 
-/** Start 3 to 7 of README.md. Reads the newest day folders only. A file that cannot be saved is logged and stays where it is. */
-export async function recover(options: RecoveryOptions): Promise<RecoveryReport> {
-  const report: RecoveryReport = { deleted: 0, recovered: 0, emptied: 0, adopted: 0, missing: 0, runsEnded: 0 };
-  const recovery = new Recovery(options, report);
-  await recovery.look();
-  await recovery.finishUnsettled();
-  for (const root of options.context.roots) await recovery.finishRoot(root);
-  await recovery.dropVanished();
-  await recovery.verifyNewest();
-  await recovery.accountForDowntime();
-  return report;
+/** Start 3 to 7 of README.md. Reads the newest day folders only. A file that cannot be saved is logged and stays where it is. `cause`: why the previous process ended. */
+export async function recover({ cause, ...options }: RecoveryOptions & { readonly cause: GapCause }): Promise<RecoveryReport> {
+  const recovery = new Recovery(options, options.context.roots);
+  await recovery.files();
+  await recovery.accountForDowntime(cause);
+  return recovery.report;
+}
+
+/** Start 3 to 6 for one root that has come back while recording goes on: what it holds may have been left by any process. */
+export async function recoverRoot(options: RecoveryOptions, root: Root): Promise<RecoveryReport> {
+  const recovery = new Recovery(options, [root]);
+  await recovery.files();
+  return recovery.report;
 }
 
 class Recovery {
   readonly #options: RecoveryOptions;
   readonly #context: StoreContext;
-  readonly #report: RecoveryReport;
+  readonly report: RecoveryReport = { deleted: 0, recovered: 0, emptied: 0, adopted: 0, missing: 0, runsEnded: 0 };
+  readonly #roots: readonly Root[];
   /** Catalog keys of the roots whose files can be gone by. */
   readonly #present = new Set<number>();
   /** Streams of the catalog by folder name: several where a channel changed hands. */
@@ -66,10 +71,19 @@ class Recovery {
   /** By root and folder name, the day from which on files may lack their rows. Learnt before anything is entered. */
   readonly #firstDays = new Map<string, string>();
 
-  constructor(options: RecoveryOptions, report: RecoveryReport) {
+  constructor(options: RecoveryOptions, roots: readonly Root[]) {
     this.#options = options;
     this.#context = options.context;
-    this.#report = report;
+    this.#roots = roots;
+  }
+
+  /** Start 3 to 6. */
+  async files(): Promise<void> {
+    await this.look();
+    await this.finishUnsettled();
+    for (const root of this.#roots) await this.finishRoot(root);
+    await this.dropVanished();
+    await this.verifyNewest();
   }
 
   /**
@@ -78,7 +92,7 @@ class Recovery {
    */
   async look(): Promise<void> {
     const totals = await this.#context.catalog.totals();
-    for (const root of this.#context.roots) {
+    for (const root of this.#roots) {
       const known = totals.find((total) => total.root === root.id)?.segments ?? 0;
       const empty = !(await list(root.path)).some((name) => parseStreamName(name) !== null);
       if (known > 0 && empty) this.#context.log.error("root.without-recordings", { root: root.path, segments: known });
@@ -87,7 +101,7 @@ class Recovery {
     for (const stream of await this.#context.catalog.streams(null, null)) {
       this.#streams.set(stream.name, [...(this.#streams.get(stream.name) ?? []), stream]);
     }
-    for (const root of this.#context.roots) {
+    for (const root of this.#roots) {
       for (const name of this.#streams.keys()) {
         const newest = await this.#newestFile(root, name);
         if (newest !== null) this.#noteDay(root.id, name, dirname(newest));
@@ -103,14 +117,14 @@ class Recovery {
     const unsettled = await this.#context.catalog.unsettled();
     await eachOf(unsettled, WIDTH, async (segment) => {
       const root = this.#root(segment);
-      if (root === null) return;
+      if (root === null || this.#options.isBusy(segment)) return;
       const path = join(root.path, segment.name, segment.file);
       await this.#attempt(path, async () => {
         if (segment.state === SEGMENT_DELETING) {
           await finishDelete(this.#context, root, segment);
-          this.#report.deleted += 1;
+          this.report.deleted += 1;
         } else if (await exists(path)) {
-          await this.#save(root, segment.name, segment.file);
+          await this.#save(root, segment.name, segment.file, segment);
         }
       });
     });
@@ -134,7 +148,8 @@ class Recovery {
       for (const entry of (await list(join(root.path, name, day))).sort()) {
         const file = `${day}/${entry}`;
         if (entry.endsWith(OPEN_SUFFIX)) {
-          if (parseOpenName(entry) !== null) await this.#attempt(join(root.path, name, file), () => this.#save(root, name, file));
+          const id = parseOpenName(entry);
+          if (id !== null) await this.#attempt(join(root.path, name, file), () => this.#save(root, name, file, id));
         } else if (parseSegmentFile(file) !== null && !known.has(file)) {
           lost.push(file);
         }
@@ -149,10 +164,13 @@ class Recovery {
   }
 
   /** Start 4: an open file is trimmed and sealed, named and entered; without a whole fragment it is removed. */
-  async #save(root: Root, name: string, file: string): Promise<void> {
-    const saved = await saveOpenFile(this.#context, root, name, file, (head) => this.#placeOf(name, head));
-    if (saved === "saved") this.#report.recovered += 1;
-    else if (saved === "removed") this.#report.emptied += 1;
+  async #save(root: Root, name: string, file: string, id: SegmentId): Promise<void> {
+    await this.#options.alone(id, async () => {
+      if (this.#options.isBusy(id) || !(await exists(join(root.path, name, file)))) return;
+      const saved = await saveOpenFile(this.#context, root, name, file, (head) => this.#placeOf(name, head));
+      if (saved === "saved") this.report.recovered += 1;
+      else if (saved === "removed") this.report.emptied += 1;
+    });
   }
 
   /** Start 5: a sealed file whose row was lost with the last commits. */
@@ -173,19 +191,19 @@ class Recovery {
     const place = await this.#placeOf(name, head);
     if (place === null) return;
     await enterFile(this.#context, root, place, head, file);
-    this.#report.adopted += 1;
+    this.report.adopted += 1;
   }
 
   /** Start 5, the other way: open rows whose file is nowhere. What they held was never reported durable. */
   async dropVanished(): Promise<void> {
     for (const segment of await this.#context.catalog.unsettled()) {
       const root = this.#root(segment);
-      if (root === null || segment.state === SEGMENT_DELETING) continue;
+      if (root === null || segment.state === SEGMENT_DELETING || this.#options.isBusy(segment)) continue;
       const path = join(root.path, segment.name, segment.file);
       await this.#attempt(path, async () => {
         if (await exists(path)) return;
         await this.#context.catalog.dropSegment(segment);
-        this.#report.missing += 1;
+        this.report.missing += 1;
       });
     }
   }
@@ -198,7 +216,7 @@ class Recovery {
       const run = newest[0]?.run;
       for (const segment of newest.filter((candidate) => candidate.run === run)) {
         const root = this.#root(segment);
-        if (root === null) continue;
+        if (root === null || this.#options.isBusy(segment)) continue;
         const path = join(root.path, segment.name, segment.file);
         await this.#attempt(path, async () => {
           const bytes = await sizeOf(path);
@@ -206,20 +224,20 @@ class Recovery {
           log.error(bytes === null ? "recovery.file-missing" : "recovery.wrong-size", { path, bytes, expected: segment.bytes });
           if (bytes !== null) return;
           await catalog.dropSegment(segment);
-          this.#report.missing += 1;
+          this.report.missing += 1;
         });
       }
     });
   }
 
   /** Start 7: runs the last process left open have ended, gaps too where media began, and the time since has a cause. */
-  async accountForDowntime(): Promise<void> {
+  async accountForDowntime(cause: GapCause): Promise<void> {
     const { catalog } = this.#context;
-    const { cause, wanted } = this.#options;
+    const { wanted } = this.#options;
     await eachOf(await catalog.runsGoingOn(), WIDTH, async (run) => {
       await this.#journal(run, { fact: "run-ended", atUtcMs: run.lastUtcMs, run: run.run, cause });
       await catalog.endRun(run.run, run.lastUtcMs, cause);
-      this.#report.runsEnded += 1;
+      this.report.runsEnded += 1;
     });
     await eachOf(await catalog.openGaps(), WIDTH, async (gap) => {
       if (gap.mediaUtcMs === null) return;
@@ -241,7 +259,7 @@ class Recovery {
   }
 
   async #journal(place: StreamPlace, fact: JournalFact): Promise<void> {
-    const root = this.#context.roots.find((candidate) => this.#present.has(candidate.id));
+    const root = this.#roots.find((candidate) => this.#present.has(candidate.id));
     if (root !== undefined) await writeJournal(this.#context, root, place, fact);
   }
 
@@ -279,7 +297,7 @@ class Recovery {
   }
 
   #root(segment: StoredSegment): Root | null {
-    return this.#context.roots.find((root) => root.id === segment.root && this.#present.has(root.id)) ?? null;
+    return this.#roots.find((root) => root.id === segment.root && this.#present.has(root.id)) ?? null;
   }
 
   /** One damaged file or folder must not keep the others from being recovered. */

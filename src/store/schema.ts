@@ -157,8 +157,20 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 `;
 
+const STATE_2 = `
+-- The configured roots as they were seen last. It tells a mount that is missing from a root that never had one.
+CREATE TABLE root (
+  path        TEXT PRIMARY KEY,   -- as configured, absolute
+  uuid        TEXT NOT NULL,      -- of the root that was open there last, as in its marker file
+  mount_point TEXT NOT NULL       -- where its file system began: path, or a folder above it
+) STRICT, WITHOUT ROWID;
+`;
+
 export const CATALOG_MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: CATALOG_1 },
   { version: 2, sql: CATALOG_2 },
 ];
-export const STATE_MIGRATIONS: readonly Migration[] = [{ version: 1, sql: STATE_1 }];
+export const STATE_MIGRATIONS: readonly Migration[] = [
+  { version: 1, sql: STATE_1 },
+  { version: 2, sql: STATE_2 },
+];

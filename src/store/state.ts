@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { RecorderError } from "../base/errors.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import type { Database } from "./database.ts";
+import type { RememberedRoot } from "./root-identity.ts";
 
 const BOOT_ID = "boot-id";
 
@@ -69,5 +70,22 @@ export class StateStore implements DesiredStore {
     await this.#database.transaction((transaction) =>
       transaction.run("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", [BOOT_ID, bootId]),
     );
+  }
+
+  /** What was open last, by configured path. */
+  async roots(): Promise<ReadonlyMap<string, RememberedRoot>> {
+    const rows = await this.#database.all<RememberedRoot & { path: string }>("SELECT path, uuid, mount_point AS mountPoint FROM root");
+    return new Map(rows.map(({ path, uuid, mountPoint }) => [path, { uuid, mountPoint }]));
+  }
+
+  /** Writes only what is new: a root that comes and goes must not wear the flash. */
+  rememberRoot(path: string, { uuid, mountPoint }: RememberedRoot): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      await transaction.run(
+        `INSERT INTO root VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET uuid = excluded.uuid, mount_point = excluded.mount_point
+         WHERE uuid <> excluded.uuid OR mount_point <> excluded.mount_point`,
+        [path, uuid, mountPoint],
+      );
+    });
   }
 }

@@ -1,33 +1,29 @@
-import { randomUUID } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
-import type { Alarms } from "../base/alarms.ts";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import { type GapCause, type StreamKey, type StreamKind, streamKeyText, type TimeRange } from "../media/types.ts";
 import { Catalog } from "./catalog.ts";
-import { openCatalog, openDatabase } from "./catalog-file.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
-import { FinalNames, type StoreContext, writeJournal } from "./context.ts";
+import { FinalNames, type Root, type StoreContext, writeJournal } from "./context.ts";
+import { Database } from "./database.ts";
 import { Gaps } from "./gaps.ts";
 import { HeartbeatFile } from "./heartbeat.ts";
 import type { DeletionRule } from "./journal.ts";
-import { type CatalogFile, Keeper } from "./keeper.ts";
 import { Lanes } from "./lanes.ts";
 import { Leases, segmentKey } from "./leases.ts";
 import { coverageHours, coverageSpans, tracedStreams } from "./ledger-rows.ts";
-import { LiveDatabase } from "./live-database.ts";
-import { type FolderLock, lockFolder } from "./lock.ts";
+import { lockFolder } from "./lock.ts";
 import { OpenSegments } from "./open-segments.ts";
 import { openFile, SiteZone } from "./paths.ts";
-import { endOfLastProcess, recover } from "./recovery.ts";
+import { endOfLastProcess, type RecoveryOptions, recover, recoverRoot } from "./recovery.ts";
 import { deleteSegment } from "./removal.ts";
-import { assertName, Roots } from "./roots.ts";
+import { assertName, type RootOptions, Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
-import { SEGMENT_CLOSED } from "./schema.ts";
+import { CATALOG_MIGRATIONS, SEGMENT_CLOSED, STATE_MIGRATIONS } from "./schema.ts";
 import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
 import type {
@@ -35,8 +31,6 @@ import type {
   CoverageSpan,
   FileSteps,
   LedgerReader,
-  ReindexOptions,
-  ReindexReport,
   RootUsage,
   RunBegin,
   SegmentId,
@@ -57,8 +51,8 @@ import { Wanted } from "./wanted.ts";
 export interface StoreOptions {
   /** Where both databases live. Created, closed to others. */
   readonly stateDir: string;
-  /** Recording roots, absolute. Created if absent. */
-  readonly roots: readonly { readonly path: string; readonly limitBytes: number | null; readonly reserveBytes: number }[];
+  /** Recording roots, absolute. One that is missing is made, unless it was on a file system that is not mounted now. */
+  readonly roots: readonly RootOptions[];
   readonly serial: string;
   /** The boot this process runs in: `readBootId()` of base. */
   readonly boot: string;
@@ -67,83 +61,120 @@ export interface StoreOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly files: FileSteps;
-  readonly alarms: Pick<Alarms, "raise" | "clear">;
 }
 
+/** A root that has not answered by then is left to `RootWatch`: the others need not wait. */
+const ROOT_ANSWER_MS = 2000;
 /** Bytes that readers may keep from retention, where no limit of a root says what is reasonable. */
 const MAX_LEASED_BYTES = 1024 * 1024 * 1024;
 
 /**
  * Locks the folders and opens the databases (Start 1 and 2); `start` recovers. Without `start` only `check` and reading make sense.
- * @throws RecorderError ROOT_LOCKED while another process works on the state directory or a root, ROOT_UNAVAILABLE for one that cannot be made or written.
+ * Roots that cannot be recorded to are no reason to fail: see `Store.roots`.
+ * @throws RecorderError ROOT_LOCKED while another process works on the state directory or a root, ROOT_UNAVAILABLE for a state directory that cannot be made or written.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const locks: FolderLock[] = [];
-  const databases: { close(): Promise<void> }[] = [];
+  const releases: (() => Promise<void>)[] = [];
+  const release = async () => {
+    for (const step of releases.reverse()) await step();
+  };
   try {
     await makeFolder(options.stateDir, 0o700);
-    locks.push(await lockFolder(options.stateDir));
-    const handles: number[] = [];
-    for (const { path } of options.roots) {
-      handles.push(await openRoot(options, path));
-      locks.push(await lockFolder(path));
-    }
-    const state = await openDatabase(join(options.stateDir, "state.db"), "FULL");
-    databases.push(state);
-    const found = await openCatalog(options.stateDir, options.clock.utcMs());
-    const database = new LiveDatabase(found.database);
-    databases.push(database);
-    const catalog = new Catalog(database);
-    const ids = await catalog.rootIds(options.roots.map(({ path }) => path));
-    const roots = options.roots.map((root, index) => ({ ...root, index, id: ids[index] ?? 0, handle: handles[index] ?? 0 }));
+    const lock = await lockFolder(options.stateDir);
+    releases.push(() => lock.release());
+    const stateDatabase = await openDatabase(join(options.stateDir, "state.db"), "FULL");
+    releases.push(() => stateDatabase.close());
+    const catalogDatabase = await openDatabase(join(options.stateDir, "catalog.db"), "NORMAL");
+    releases.push(() => catalogDatabase.close());
+    const catalog = new Catalog(catalogDatabase);
+    const state = new StateStore(stateDatabase, options.clock);
+    const roots = new Roots({ ...options, state, catalog });
+    releases.push(() => roots.close());
+    await openRoots(roots, options);
     const zone = new SiteZone(options.zone);
-    const context: StoreContext = { ...options, roots, catalog, zone, names: new FinalNames(zone, catalog) };
+    const { serial, boot, files, clock, log } = options;
+    const names = new FinalNames(zone, catalog);
+    const context: StoreContext = {
+      serial,
+      boot,
+      catalog,
+      files,
+      zone,
+      clock,
+      log,
+      names,
+      get roots() {
+        return roots.present();
+      },
+    };
     const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
-    const { stateDir, alarms } = options;
-    const file = { database, damage: found.damage, stateDir, alarms };
-    return new Store(context, new StateStore(state, options.clock), heartbeat, file, async () => {
-      await heartbeat.close();
-      for (const handle of handles) await options.files.closeRoot(handle);
-      for (const database of databases) await database.close();
-      for (const lock of locks) await lock.release();
-    });
+    releases.push(() => heartbeat.close());
+    return new Store({ context, roots, configured: options.roots, state, heartbeat, release });
   } catch (error) {
-    for (const database of databases) await database.close();
-    for (const lock of locks) await lock.release();
+    await release();
     throw error;
   }
+}
+
+/** Opens the roots that can be opened; the others are absent or failing until `RootWatch` finds them well. */
+async function openRoots(roots: Roots, { clock, log }: StoreOptions): Promise<void> {
+  await roots.load();
+  const answered = new AbortController();
+  await Promise.all(
+    roots.status().map(async ({ index, path }) => {
+      const opening = roots.open(index).then((opened) => roots.publish(opened));
+      const inTime = sleep(clock, ROOT_ANSWER_MS, answered.signal).catch(() => undefined);
+      try {
+        await Promise.race([opening, inTime]);
+      } catch (error) {
+        const { code, message } = toRecorderError(error);
+        if (code === "ROOT_LOCKED") throw error;
+        log.error("root.not-opened", { root: path, error: message });
+      }
+    }),
+  ).finally(() => answered.abort());
+}
+
+interface StoreParts {
+  readonly context: StoreContext;
+  readonly roots: Roots;
+  readonly configured: readonly RootOptions[];
+  readonly state: StateStore;
+  readonly heartbeat: HeartbeatFile;
+  /** Closes everything, in reverse of how it was opened. */
+  readonly release: () => Promise<void>;
 }
 
 /** Files, catalog, journal and state behind the interfaces of types.ts. Procedures and their steps are numbered in README.md. */
 export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, SegmentRemoval, DesiredStore {
   readonly name = "store";
   readonly heartbeat: HeartbeatFile;
+  readonly roots: Roots;
   readonly #context: StoreContext;
   readonly #state: StateStore;
   readonly #release: () => Promise<void>;
-  readonly #roots: Roots;
+  readonly #stopping = new AbortController();
   readonly #open: OpenSegments;
   readonly #leases: Leases;
   readonly #usage: Usage;
   readonly #gaps: Gaps;
-  readonly #keeper: Keeper;
   readonly #deleting = new Set<string>();
   /** Steps of one stream, or of one segment, that must not overtake each other. */
   readonly #lanes = new Lanes();
-  #started = false;
+  readonly #recoveries = new Set<Promise<unknown>>();
   #stopped = false;
 
-  constructor(context: StoreContext, state: StateStore, heartbeat: HeartbeatFile, file: CatalogFile, release: () => Promise<void>) {
+  constructor(parts: StoreParts) {
+    const { context, roots, configured, state, heartbeat, release } = parts;
     this.#context = context;
     this.#state = state;
     this.heartbeat = heartbeat;
     this.#release = release;
-    this.#roots = new Roots(context.roots);
-    this.#gaps = new Gaps(context, this.#roots);
-    this.#open = new OpenSegments(context.roots, context.clock);
+    this.roots = roots;
+    this.#gaps = new Gaps(context, roots);
+    this.#open = new OpenSegments(roots, context.clock);
     this.#usage = new Usage(context, this.#open);
-    this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, wanted: () => this.#wanted() });
-    const limits = context.roots.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
+    const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
   }
 
@@ -152,11 +183,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const { boot, clock, log } = this.#context;
     const beganMonoMs = clock.monoMs();
     const cause = endOfLastProcess(await this.#state.lastBootId(), boot);
-    const wanted = await this.#wanted();
-    const report = await recover({ context: this.#context, signal, cause, wanted });
+    const { document } = await this.#state.read();
+    const wanted = new Wanted(this.#context.serial, document.cameras);
+    const report = await recover({ ...this.#recovering(signal, wanted), cause });
     await this.#gaps.load(wanted);
     await this.#state.setBootId(boot);
-    this.#started = true;
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
 
@@ -165,16 +196,39 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     return this.#context.catalog.newestUtcMs();
   }
 
-  /** Handles of the roots that are open. */
-  openRoots(): readonly number[] {
-    return this.#context.roots.map(({ handle }) => handle);
+  /** Start 3 to 6 for a root that has come back, while recording goes on. Rejects only if it cannot even begin; what fails is logged. */
+  async recoverRoot(root: Root): Promise<void> {
+    const { clock, log } = this.#context;
+    const beganMonoMs = clock.monoMs();
+    const { document } = await this.#state.read();
+    const wanted = new Wanted(this.#context.serial, document.cameras);
+    const { signal } = this.#stopping;
+    const work = recoverRoot(this.#recovering(signal, wanted), root);
+    this.#recoveries.add(work);
+    try {
+      log.info("root.recovered", { root: root.path, ...(await work), tookMs: clock.monoMs() - beganMonoMs });
+    } finally {
+      this.#recoveries.delete(work);
+    }
+  }
+
+  #recovering(signal: AbortSignal, wanted: Wanted): RecoveryOptions {
+    return {
+      context: this.#context,
+      signal,
+      wanted,
+      isBusy: (id) => this.#open.mayGrow(id) || this.#deleting.has(segmentKey(id)),
+      alone: (id, work) => this.#lanes.run(segmentKey(id), work),
+    };
   }
 
   /** Waits for what is under way, closes the databases, lets go of the folders. */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#stopping.abort();
     this.#leases.clear();
+    await Promise.allSettled(this.#recoveries);
     await this.#lanes.idle();
     await this.#release();
   }
@@ -195,7 +249,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   planSegment(place: StreamPlace, id: SegmentId): SegmentPlan {
     assertName(place);
     const { clock, zone } = this.#context;
-    const root = this.#roots.of(place);
+    const root = this.roots.of(place);
     const now = clock.utcMs();
     this.#open.plan(place, id);
     const path = join(root.path, place.name, openFile(zone.day(now), id.run, id.sequence));
@@ -208,7 +262,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#open.beginRun(begun);
     return this.#lanes.run(streamKeyText(run), async () => {
       const { startUtcMs, startMonoMs, clockTrusted } = run;
-      await writeJournal(this.#context, this.#roots.of(run), run, {
+      await writeJournal(this.#context, this.roots.find(run), run, {
         fact: "run-started",
         atUtcMs: startUtcMs,
         run: run.run,
@@ -222,7 +276,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   async endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
     const begun = this.#open.endRun(run);
     if (begun !== undefined)
-      await writeJournal(this.#context, this.#roots.of(begun), begun, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
+      await writeJournal(this.#context, this.roots.find(begun), begun, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
     await this.#context.catalog.endRun(run, endUtcMs, cause);
   }
 
@@ -232,7 +286,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     id: SegmentId,
     opened: { root: number; path: string; startUtcMs: number; startMonoMs: number },
   ): Promise<void> {
-    const { root, file } = this.#roots.locate(place, opened.root, opened.path);
+    const { root, file } = this.roots.locate(place, opened.root, opened.path);
     const { startUtcMs, startMonoMs } = opened;
     const { run } = this.#open.add(place, id, { root, file, startUtcMs, startMonoMs });
     await this.#context.catalog.openSegment(run, id.sequence, root.id, file, startUtcMs);
@@ -250,21 +304,21 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
         const sealed = await files.finishSegment(open.root.handle, id, join(open.root.path, place.name, final.file));
         const { startUtcMs, endUtcMs } = ended;
         await catalog.closeSegment(open.run, id.sequence, { root: open.root.id, file: final.file, startUtcMs, endUtcMs, ...sealed });
-        this.#open.delete(id);
+        this.#open.delete(place, id);
       } finally {
         final.release();
       }
     });
   }
 
-  /** Start 4 on a file whose writer gave it up. If the disk refuses that too, it is left to the next start. */
+  /** Start 4 on a file whose writer gave it up. If the disk refuses that too, it is left to its return or the next start. */
   segmentFailed(place: StreamPlace, id: SegmentId): Promise<void> {
     return this.#lanes.run(segmentKey(id), async () => {
       const open = this.#open.get(id);
+      this.#open.delete(place, id);
       if (open === null) return;
-      this.#open.delete(id);
       try {
-        await saveFailed(this.#context, open.root, place, open.file, open.finalFile);
+        await saveFailed(this.#context, this.roots.again(open.root) ?? open.root, place, open.file, open.finalFile);
       } catch (error) {
         this.#context.log.error("segment.not-saved", { ...id, file: open.file, error: toRecorderError(error) });
       }
@@ -293,7 +347,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   async lease(id: SegmentId): Promise<SegmentLease | null> {
     const stored = await this.#context.catalog.segment(id);
     if (stored?.state !== SEGMENT_CLOSED || this.#deleting.has(segmentKey(id))) return null;
-    const row = segmentRow(stored, this.#open);
+    const row = this.roots.isReadable(stored.root) ? segmentRow(stored, this.#open) : null;
     return row === null ? null : this.#leases.grant(row);
   }
 
@@ -318,7 +372,9 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   // SegmentRemoval
 
   async oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]> {
-    const stored = await this.#context.catalog.oldest(this.#roots.at(root).id, limit + this.#leases.size + this.#deleting.size);
+    const present = this.roots.at(root);
+    if (present === null) return [];
+    const stored = await this.#context.catalog.oldest(present.id, limit + this.#leases.size + this.#deleting.size);
     const free = stored.filter((segment) => !this.#leases.holds(segment) && !this.#deleting.has(segmentKey(segment)));
     return free
       .map((segment) => segmentRow(segment, this.#open))
@@ -346,25 +402,6 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   check(options: CheckOptions): Promise<CheckReport> {
     return checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
   }
-
-  /** Reindex: builds the catalog anew from files and journals alone; while recording goes on, if `start` was called. */
-  reindex(options: ReindexOptions): Promise<ReindexReport> {
-    return this.#keeper.reindex(options, this.#started);
-  }
-
-  async #wanted(): Promise<Wanted> {
-    const { document } = await this.#state.read();
-    return new Wanted(this.#context.serial, document.cameras);
-  }
-}
-
-/** Opens a root by its marker; one that has none gets one. */
-async function openRoot({ files, serial }: StoreOptions, path: string): Promise<number> {
-  await makeFolder(path, 0o777);
-  const found = await files.inspectRoot(path);
-  const id = found.marker?.id ?? randomUUID();
-  if (found.marker === null) await files.adoptRoot(path, found, id, serial);
-  return files.openRoot(path, id);
 }
 
 /** `mode` is what the umask leaves of it. */
@@ -379,4 +416,13 @@ async function makeFolder(path: string, mode: number): Promise<void> {
       { cause: error },
     );
   }
+}
+
+/** Opens a database that nobody else may read: file, WAL and shared memory get the mode of the file. */
+async function openDatabase(path: string, synchronous: "NORMAL" | "FULL"): Promise<Database> {
+  const migrations = synchronous === "FULL" ? STATE_MIGRATIONS : CATALOG_MIGRATIONS;
+  // Closed again before SQLite opens it, since closing a descriptor later would drop SQLite's locks.
+  await (await open(path, "a", 0o600)).close();
+  await chmod(path, 0o600);
+  return Database.open({ path, synchronous, migrations });
 }

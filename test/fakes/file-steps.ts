@@ -49,8 +49,13 @@ export class FakeFileSteps implements FileSteps {
   failUnlink: RecorderError | null = null;
   failSpace: RecorderError | null = null;
   availableBytes = 1_000_000_000;
+  /** Folders on which a file system is mounted; `/` is one. */
+  readonly mounts = new Set<string>();
+  /** Roots whose disks answer writes with EIO, by path. */
+  readonly faulty = new Set<string>();
   #dead = false;
   #handles = 0;
+  readonly #open = new Map<number, { readonly path: string; readonly id: string; readonly directory: string | null }>();
 
   /** What the writer does before any fact comes up: creates the file and appends fragments. `torn` bytes of a next one follow. */
   async grow(path: string, identity: FakeIdentity, fragments: readonly FakeFragment[], torn = 0): Promise<void> {
@@ -131,7 +136,9 @@ export class FakeFileSteps implements FileSteps {
     const found = await stat(path).catch(() => null);
     const text = await readFile(join(path, MARKER_FILE), "utf8").catch(() => null);
     const marker = text === null ? null : JSON.parse(text);
-    return { fileSystem: "1", directory: found === null ? null : String(found.ino), mountPoint: "/", marker };
+    const above = [...this.mounts].filter((mount) => path === mount || path.startsWith(`${mount}/`));
+    const mountPoint = above.sort((a, b) => b.length - a.length)[0] ?? "/";
+    return { fileSystem: mountPoint, directory: found === null ? null : String(found.ino), mountPoint, marker };
   }
 
   async adoptRoot(path: string, _inspected: RootInspection, id: string, serial: string): Promise<void> {
@@ -139,19 +146,48 @@ export class FakeFileSteps implements FileSteps {
   }
 
   async openRoot(path: string, id: string): Promise<number> {
-    const { marker } = await this.inspectRoot(path);
+    const { marker, directory } = await this.inspectRoot(path);
     if (marker?.id !== id) throw new RecorderError("ROOT_UNAVAILABLE", `${path} has another marker`);
-    await writeFile(join(path, LOCK_FILE), "", { flag: "a" });
+    if (!this.faulty.has(path)) await writeFile(join(path, LOCK_FILE), "", { flag: "a" });
     this.#handles += 1;
+    this.#open.set(this.#handles, { path, id, directory });
     return this.#handles;
   }
 
-  async closeRoot(): Promise<void> {}
-  async checkRoot(): Promise<void> {}
-  async testRoot(): Promise<void> {}
+  /** Roots that are open. */
+  get openRoots(): readonly string[] {
+    return [...this.#open.values()].map(({ path }) => path);
+  }
 
-  async recoverSegment(_root: number, path: string): Promise<SegmentScan> {
+  async closeRoot(root: number): Promise<void> {
+    this.#open.delete(root);
+  }
+
+  async checkRoot(root: number): Promise<void> {
+    const { path, id, directory } = this.#root(root);
+    const found = await this.inspectRoot(path);
+    if (found.directory === directory && found.marker?.id === id) return;
+    throw new RecorderError("ROOT_UNAVAILABLE", `${path}: another directory has taken its place`);
+  }
+
+  async testRoot(root: number): Promise<void> {
+    this.#writable(root);
+  }
+
+  #root(root: number) {
+    const open = this.#open.get(root);
+    if (open === undefined) throw new RecorderError("ROOT_UNAVAILABLE", `root ${root} is closed`);
+    return open;
+  }
+
+  #writable(root: number): void {
+    const { path } = this.#root(root);
+    if (this.faulty.has(path)) throw new RecorderError("DISK_FAULT", `append of ${path}: Input/output error`);
+  }
+
+  async recoverSegment(root: number, path: string): Promise<SegmentScan> {
     this.#live();
+    this.#writable(root);
     const parsed = await parse(path);
     if (parsed.fragments.length > 0 && parsed.seal === null) {
       const bytes = await readFile(path);
@@ -162,8 +198,9 @@ export class FakeFileSteps implements FileSteps {
     return this.scanSegment(path);
   }
 
-  async renameDurable(_root: number, from: string, to: string): Promise<void> {
+  async renameDurable(root: number, from: string, to: string): Promise<void> {
     this.#live();
+    this.#writable(root);
     if ((await sizeOf(to)) !== null) throw new RecorderError("DISK_FAULT", `${to} exists`);
     await mkdir(dirname(to), { recursive: true });
     await rename(from, to);
@@ -171,8 +208,9 @@ export class FakeFileSteps implements FileSteps {
     this.#did("sync-directory");
   }
 
-  async removeDurable(_root: number, path: string, pruneDirectory: boolean): Promise<void> {
+  async removeDurable(root: number, path: string, pruneDirectory: boolean): Promise<void> {
     this.#live();
+    this.#writable(root);
     if (this.failUnlink !== null) throw this.failUnlink;
     await unlink(path).catch(() => undefined);
     this.#did("unlink");
@@ -182,21 +220,24 @@ export class FakeFileSteps implements FileSteps {
     }
   }
 
-  async appendDurable(_root: number, path: string, line: string): Promise<void> {
+  async appendDurable(root: number, path: string, line: string): Promise<void> {
     this.#live();
+    this.#writable(root);
     if (this.failJournal !== null) throw this.failJournal;
     await mkdir(dirname(path), { recursive: true });
     await appendFile(path, line);
     this.#did("journal");
   }
 
-  async freeSpace(): Promise<{ availableBytes: number; totalBytes: number }> {
+  async freeSpace(root: number): Promise<{ availableBytes: number; totalBytes: number }> {
+    this.#root(root);
     if (this.failSpace !== null) throw this.failSpace;
     return { availableBytes: this.availableBytes, totalBytes: 2_000_000_000 };
   }
 
   async finishSegment(root: number, id: SegmentId, finalPath: string): Promise<{ bytes: number; crc64: string; blake3: string }> {
     this.#live();
+    this.#writable(root);
     const path = this.#growing.get(`${id.run}/${id.sequence}`);
     if (path === undefined) throw new RecorderError("ENGINE_MISUSE", "no such open segment");
     const { fragments } = await parse(path);

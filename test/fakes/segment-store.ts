@@ -1,3 +1,4 @@
+import { RecorderError } from "../../src/base/errors.ts";
 import type { SegmentStore } from "../../src/store/types.ts";
 
 /** Writes down every call in order, with what tests ask about. */
@@ -6,12 +7,18 @@ export class FakeSegmentStore implements SegmentStore {
   /** Names of calls that reject. */
   readonly failing = new Set<string>();
 
-  planSegment: SegmentStore["planSegment"] = (place, id) => ({
-    root: 7,
-    rootIndex: 0,
-    path: `/media/${place.name}/20260601/${id.run}-${id.sequence}.mp4.open`,
-    midnightsUtcMs: [1, 2],
-  });
+  /** The root that is present; null for none. */
+  root: number | null = 7;
+
+  planSegment: SegmentStore["planSegment"] = (place, id) => {
+    if (this.root === null) throw new RecorderError("ROOT_UNAVAILABLE", "no root can be written: /media: gone");
+    return {
+      root: this.root,
+      rootIndex: 0,
+      path: `/media/${place.name}/20260601/${id.run}-${id.sequence}.mp4.open`,
+      midnightsUtcMs: [1, 2],
+    };
+  };
   beginRun: SegmentStore["beginRun"] = (run) => this.#note("beginRun", run.run);
   endRun: SegmentStore["endRun"] = (run, endUtcMs, cause) => this.#note("endRun", run, endUtcMs, cause);
   segmentOpened: SegmentStore["segmentOpened"] = (_, id, { root }) => this.#note("segmentOpened", id.sequence, root);

@@ -70,6 +70,55 @@ describe("tickets", () => {
     await recorder.stop("not-planned");
   });
 
+  test("a file that is given up is followed by the next one at once, on the root that is there", async () => {
+    const stream = await recording();
+    store.root = 8;
+    stream.failed(5);
+    expect(stream.tickets.at(-1)).toMatchObject({ root: 8, sequence: 2 });
+    stream.opened();
+    expect(recorder.status()).toMatchObject({ state: "recording", segment: { sequence: 2 } });
+    await recorder.stop("not-planned");
+  });
+
+  test("when roots change the unused one is replaced", async () => {
+    const stream = await recording();
+    store.root = 8;
+    recorder.rootsChanged();
+    expect(stream.tickets.at(-1)).toMatchObject({ root: 8, sequence: 1, run: stream.tickets[0]?.run });
+    await recorder.stop("not-planned");
+  });
+
+  test("without a root there is none: what plays is in a gap until one is back", async () => {
+    store.root = null;
+    recorder.start();
+    await clock.advance(500);
+    const stream = engine.stream;
+    expect(recorder.status()).toMatchObject({ state: "buffering", cause: "disk-fault", detail: "no root can be written: /media: gone" });
+    await clock.advance(5000);
+    expect(stream.tickets).toEqual([]);
+    expect(store.only("openGap")).toEqual([["openGap", "SN_1", expect.any(Number), "disk-fault"]]);
+    store.root = 7;
+    recorder.rootsChanged();
+    stream.opened();
+    expect(recorder.status()).toMatchObject({ state: "recording", cause: null, detail: null });
+    expect(stream.tickets).toHaveLength(2);
+    await recorder.stop("not-planned");
+  });
+
+  test("a root that goes between two segments leaves a gap from the end of the last one", async () => {
+    const stream = await recording();
+    await clock.advance(2000);
+    const endUtcMs = clock.utcMs();
+    stream.ended("cut");
+    store.root = null;
+    await clock.advance(300);
+    recorder.rootsChanged();
+    await clock.advance(0);
+    expect(store.only("openGap")).toEqual([["openGap", "SN_1", endUtcMs, "disk-fault"]]);
+    expect(recorder.status()).toMatchObject({ state: "buffering", cause: "disk-fault" });
+    await recorder.stop("not-planned");
+  });
+
   test("one that the engine does not take is given again, and the session goes on", async () => {
     recorder.start();
     await clock.advance(500);

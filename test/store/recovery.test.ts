@@ -248,12 +248,12 @@ describe("start", () => {
     expect((await box.findings()).map((finding) => finding.code)).toEqual(["unknown-file"]);
   });
 
-  it("keeps the rows of a root whose disk is not there", async () => {
+  it("keeps the rows of a disk while another one is in its place", async () => {
     await box.record(id(0), T0);
     await box.grow(id(1), T0 + 3000);
     await rename(box.root, `${box.root}-elsewhere`);
     await box.restart();
-    expect((await segments()).map((row) => row.state)).toEqual(["closed", "open"]);
+    expect(await segments()).toEqual([]);
     await box.store.stop();
     await rm(box.root, { recursive: true });
     await rename(`${box.root}-elsewhere`, box.root);

@@ -125,6 +125,8 @@ fn read_range(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
 /// A sealed file, and one without a whole fragment, stays as it is. The scan returned is that of the file as it is then.
 pub fn recover_segment(root: &Root, path: &Path) -> Result<Scan, EngineError> {
     let mut file = root.open(path, OFlags::RDWR).map_err(at("open", path))?;
+    // After a failed sync the cache may hold, as clean, what the disk does not.
+    steps::drop_cache(&file, 0);
     let mut found = scan(&mut file, path, 0)?;
     let Some(draft) = found.draft.take() else { return Ok(found) };
     let mut seal = Vec::new();
