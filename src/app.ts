@@ -79,7 +79,6 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     );
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     watch.notBefore(await store.newestUtcMs());
-    await start(watch);
     await start({ name: "engine", start: async () => engine.start(), stop: () => engine.stop() });
     const rootWatch = new RootWatch({
       roots: store.roots,
@@ -107,6 +106,9 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       log,
     });
     await start(rootWatch);
+    // What a clock that was never trusted stamped keeps its times until the store can move it.
+    await watch.follow({ prepare: async () => 0, moved: async (move) => recorder.clockMoved({ ...move, recorded: null }) });
+    await start(watch);
     await start(ring);
     await start(recorder);
     const context: CommandContext = {

@@ -47,16 +47,27 @@ export interface ClockMove {
   /** Both clocks minus CLOCK_MONOTONIC. */
   readonly fromOffsetMs: number;
   readonly toOffsetMs: number;
-  /** The clock before was never trusted: what was recorded by it, from this time on, is moved along. Null: it keeps its times. */
-  readonly untrustedSinceUtcMs: number | null;
+  /**
+   * The clock before was never trusted: what was recorded by it, from `sinceUtcMs` on, is moved along by this much. Null: it keeps its times.
+   */
+  readonly recorded: { readonly sinceUtcMs: number; readonly byMs: number } | null;
+}
+
+/** True for media that began by the clock before the move: two stamps of one moment tell. */
+export function isBefore(move: ClockMove, startUtcMs: number, startMonoMs: number): boolean {
+  const offsetMs = startUtcMs - startMonoMs;
+  return Math.abs(offsetMs - move.fromOffsetMs) <= Math.abs(offsetMs - move.toOffsetMs);
 }
 
 /** Who has times of the clock before. */
 export interface ClockFollower {
-  /** What must be durable before recordings are moved along. A rejection is tried again. */
-  prepare(move: ClockMove): Promise<void>;
-  /** Called in the same turn of the event loop as the clock is moved. Must not throw. */
-  moved(move: ClockMove): void;
+  /**
+   * Makes durable what must be before recordings are moved along; resolves with by how much they may be. A rejection is tried again. Not
+   * called for a move that leaves them where they are.
+   */
+  prepare(move: ClockMove): Promise<number>;
+  /** Called in the same turn of the event loop as the clock is moved. Resolves once the recordings are; must not reject. */
+  moved(move: ClockMove): Promise<void>;
 }
 
 export interface ClockWatchOptions {
@@ -108,6 +119,8 @@ export class ClockWatch implements Part {
   #untrustedSinceUtcMs: number | null;
   /** From the clock of a process before in this boot, which was not trusted, to this one's. Its heartbeat stays until it is done. */
   #pending: ClockMove | null = null;
+  /** What was recorded is being moved. */
+  #following = false;
   #shiftMs: number;
   readonly #knownUtcMs: number;
   /** A step of the host that stands since this monotonic time. */
@@ -166,10 +179,9 @@ export class ClockWatch implements Part {
   async #catchUp(follower: ClockFollower): Promise<void> {
     const move = this.#pending;
     if (move === null) return;
-    await follower.prepare(move);
+    const prepared = await prepare(follower, move);
     this.#pending = null;
-    this.#shiftMs += move.toUtcMs - move.fromUtcMs;
-    follower.moved(move);
+    this.#follow(follower, prepared);
   }
 
   async start(): Promise<void> {
@@ -209,7 +221,7 @@ export class ClockWatch implements Part {
       if (this.#pending !== null && this.#follower !== null) await this.#catchUp(this.#follower);
       await this.#judge(host, hostOffsetMs);
     } finally {
-      if (this.#pending === null) this.#beat();
+      if (this.#pending === null && !this.#following) this.#beat();
     }
   }
 
@@ -246,17 +258,27 @@ export class ClockWatch implements Part {
     // What is right but for drift stays where it is; that it is right is noted all the same.
     const byMs = near ? 0 : Math.round(toOffsetMs - this.#offsetMs);
     const since = this.#untrustedSinceUtcMs;
-    await this.#follower?.prepare(moveOf(host.monoMs, this.#offsetMs, byMs, since));
-    const move = moveOf(wall.host().monoMs, this.#offsetMs, byMs, since);
+    const follower = this.#follower;
+    const { recorded } = await prepare(follower, moveOf(host.monoMs, this.#offsetMs, byMs, since));
+    const move = { ...moveOf(wall.host().monoMs, this.#offsetMs, byMs, since), recorded };
     wall.set(move.toOffsetMs, !near);
     this.#offsetMs = move.toOffsetMs;
-    if (!this.#trusted) this.#shiftMs += byMs;
     this.#trusted = true;
     this.#untrustedSinceUtcMs = null;
     this.#candidate = null;
     alarms.clear("clock-untrusted", "");
-    this.#follower?.moved(move);
-    log.warn("clock.moved", { from: text(move.fromUtcMs), to: text(move.toUtcMs), wasTrusted: move.untrustedSinceUtcMs === null });
+    this.#follow(follower, move);
+    log.warn("clock.moved", { from: text(move.fromUtcMs), to: text(move.toUtcMs), recordedByMs: recorded?.byMs ?? null });
+  }
+
+  /** The heartbeat tells of the move only when it cannot be forgotten any more. */
+  #follow(follower: ClockFollower | null, move: ClockMove): void {
+    this.#shiftMs += move.recorded?.byMs ?? 0;
+    this.#following = true;
+    const moved = follower?.moved(move) ?? Promise.resolve();
+    void moved.finally(() => {
+      this.#following = false;
+    });
   }
 
   /** Why the host's time cannot be believed; null if it can. `floorUtcMs`: it cannot be earlier by itself. */
@@ -287,9 +309,15 @@ export class ClockWatch implements Part {
   }
 }
 
-function moveOf(monoMs: number, fromOffsetMs: number, byMs: number, untrustedSinceUtcMs: number | null): ClockMove {
+function moveOf(monoMs: number, fromOffsetMs: number, byMs: number, sinceUtcMs: number | null): ClockMove {
   const fromUtcMs = Math.round(monoMs + fromOffsetMs);
-  return { fromUtcMs, toUtcMs: fromUtcMs + byMs, fromOffsetMs, toOffsetMs: fromOffsetMs + byMs, untrustedSinceUtcMs };
+  const recorded = sinceUtcMs === null ? null : { sinceUtcMs, byMs };
+  return { fromUtcMs, toUtcMs: fromUtcMs + byMs, fromOffsetMs, toOffsetMs: fromOffsetMs + byMs, recorded };
+}
+
+async function prepare(follower: ClockFollower | null, move: ClockMove): Promise<ClockMove> {
+  if (follower === null || move.recorded === null) return move;
+  return { ...move, recorded: { ...move.recorded, byMs: await follower.prepare(move) } };
 }
 
 function text(utcMs: number): string {

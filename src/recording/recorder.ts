@@ -1,4 +1,5 @@
 import { type Clock, sleep, untilNext } from "../base/clock.ts";
+import type { ClockMove } from "../base/clock-watch.ts";
 import { toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
@@ -69,6 +70,19 @@ export class Recorder implements Part, RecorderPort {
   status(): readonly StreamStatus[] {
     const running = [...this.#streams.values()].map(({ recorder }) => recorder.status());
     return [...running, ...this.#stopped].sort((a, b) => a.channel - b.channel || a.stream.localeCompare(b.stream));
+  }
+
+  /** The wall clock was moved: streams that record see to their own gaps. */
+  clockMoved(move: ClockMove): void {
+    const { store, log } = this.#options;
+    const recorded = [...this.#streams.values()].map(({ wanted, recorder }) => {
+      recorder.clockMoved(move);
+      return wanted.place;
+    });
+    const byMs = move.toUtcMs - move.fromUtcMs;
+    this.#stopped = this.#stopped.map((status) => ({ ...status, sinceUtcMs: status.sinceUtcMs + byMs }));
+    if (move.recorded !== null) return;
+    void store.splitGaps(move, recorded).catch((error: unknown) => log.error("gap.split-failed", { error: toRecorderError(error) }));
   }
 
   engineNumbers(): Readonly<Record<string, number>> {

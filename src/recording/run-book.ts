@@ -1,7 +1,8 @@
 import type { Clock } from "../base/clock.ts";
+import { type ClockMove, isBefore } from "../base/clock-watch.ts";
 import type { Logger } from "../base/log.ts";
 import type { Fact, SegmentEnd } from "../engine/types.ts";
-import type { GapCause } from "../media/types.ts";
+import { type GapCause, JOIN_MS } from "../media/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
 import { type Run, Runs } from "./runs.ts";
 import { SerialWork } from "./serial-work.ts";
@@ -62,6 +63,12 @@ export class RunBook {
   /** Waits for the segment in progress to end, so that the gap starts where media ends. */
   #pending: Interruption | null = null;
   #gap: Interruption | null = null;
+  /** The wall clock was moved, and what is accounted for ends by the clock before. */
+  #move: ClockMove | null = null;
+  /** The clock before was never trusted: times by it are moved along. */
+  #moved: ClockMove | null = null;
+  /** By how much they were so far. */
+  #shiftMs = 0;
   /** Media is being dropped before the disk; its gap is open in the store. */
   #dropping = false;
   #onIdle: () => void = () => {};
@@ -89,9 +96,11 @@ export class RunBook {
     return this.#dropping ? DROPPING : (this.#gap ?? this.#pending);
   }
 
-  /** The key of the next segment to hand to the engine. */
-  nextSegment(): { run: string; sequence: number } {
-    return { run: this.#runs.current.id, sequence: this.#runs.current.nextSequence };
+  /** The next segment to hand to the engine. */
+  nextSegment(): { run: string; sequence: number; clockTrusted: boolean } {
+    const { current } = this.#runs;
+    if (!current.begun) current.clockTrusted = this.#clockTrusted();
+    return { run: current.id, sequence: current.nextSequence, clockTrusted: current.clockTrusted };
   }
 
   /** A new RTSP session is about to begin: its media is another run, also if the last one's has not reached the disk yet. */
@@ -109,6 +118,29 @@ export class RunBook {
     }
     this.#openGap(interruption);
     this.#endRun(this.#runs.current);
+  }
+
+  /** The wall clock was moved. Media up to the next random access point is still stamped by the one before. */
+  clockMoved(move: ClockMove): void {
+    if (move.recorded !== null) {
+      this.#shift(move, move.recorded.byMs);
+      return;
+    }
+    const recording = this.#segment !== null || this.#betweenSegments;
+    this.#split(move);
+    if (recording && !this.#dropping) this.#move = move;
+    else this.#accountedUtcMs = move.toUtcMs;
+  }
+
+  /** Everything so far was stamped by a clock that was never trusted. */
+  #shift(move: ClockMove, byMs: number): void {
+    this.#moved = move;
+    this.#shiftMs += byMs;
+    this.#accountedUtcMs += byMs;
+    for (const run of this.#runs.all()) if (run.begun) run.shiftMs += byMs;
+    const segment = this.#segment;
+    if (segment === null) return;
+    this.#segment = { ...segment, startUtcMs: segment.startUtcMs + byMs, durableUtcMs: segment.durableUtcMs + byMs };
   }
 
   /** Media from here on is stamped by a clock that was moved: it is another run. The last segment of the one before may not have ended yet. */
@@ -130,22 +162,27 @@ export class RunBook {
     const { run, sequence, root, path, startUtcMs, startMonoMs } = fact;
     const owner = this.#runs.of(run);
     const first = !owner.begun;
+    if (first) owner.shiftMs = this.#shiftOf(fact);
     owner.begun = true;
     owner.nextSequence = sequence + 1;
     owner.lastUtcMs = startUtcMs;
+    const beganUtcMs = startUtcMs + owner.shiftMs;
     // The writer goes on in order: of runs before it nothing more is to come.
     for (const other of this.#runs.all()) if (other !== owner) this.#endRun(other);
-    this.#segment = { run, sequence, startUtcMs, durableUtcMs: startUtcMs, durableFragments: 0, durableBytes: 0 };
+    this.#segment = { run, sequence, startUtcMs: beganUtcMs, durableUtcMs: beganUtcMs, durableFragments: 0, durableBytes: 0 };
     this.#betweenSegments = false;
     this.#endDropping();
+    this.#endMove(fact);
     // Media of a session that ended while the disk was slow: what ended it holds from the end of this segment on.
     this.#pending = owner.endCause === null ? null : (this.#gap ?? this.#pending);
     this.#gap = null;
     this.#log.info("segment.opened", { run, sequence });
+    const { clockTrusted } = owner;
+    const toUtcMs = this.#stamp(beganUtcMs);
     this.#work.add("segment-opened", async () => {
-      if (first) await this.#store.beginRun({ ...this.#place, run, startUtcMs, startMonoMs, clockTrusted: this.#clockTrusted() });
+      if (first) await this.#store.beginRun({ ...this.#place, run, startUtcMs, startMonoMs, clockTrusted });
       await this.#store.segmentOpened(this.#place, { run, sequence }, { root, path, startUtcMs, startMonoMs });
-      await this.#store.closeGap(this.#place, startUtcMs);
+      await this.#store.closeGap(this.#place, toUtcMs());
     });
   }
 
@@ -155,7 +192,7 @@ export class RunBook {
     if (segment !== null && segment.run === run && segment.sequence === sequence) {
       segment.durableFragments = fragments;
       segment.durableBytes = bytes;
-      segment.durableUtcMs = endUtcMs;
+      segment.durableUtcMs = endUtcMs + this.#runs.of(run).shiftMs;
     }
     this.#store.openSegmentProgress({ run, sequence }, bytes, endUtcMs);
     this.#log.debug("fragment.durable", { run, sequence, fragments, bytes, endUtcMs });
@@ -164,8 +201,8 @@ export class RunBook {
   ended(fact: FactOf<"segmentEnded">): void {
     const { run, sequence, startUtcMs, endUtcMs, durationMs, reason, fragments, bytes } = fact;
     this.#log.info("segment.ended", { run, sequence, reason, fragments, bytes, durationMs });
-    this.#account(endUtcMs);
     const owner = this.#runs.of(run);
+    this.#account(endUtcMs + owner.shiftMs);
     owner.lastUtcMs = endUtcMs;
     const successor = reason === "clock-step" ? this.#runs.current : owner;
     this.#betweenSegments = GOES_ON.includes(reason) && successor.endCause === null;
@@ -185,7 +222,7 @@ export class RunBook {
     const segment = this.#segment;
     if (segment !== null && segment.run === run && segment.sequence === sequence) {
       this.#account(segment.durableUtcMs);
-      owner.lastUtcMs = segment.durableUtcMs;
+      owner.lastUtcMs = segment.durableUtcMs - owner.shiftMs;
     }
     owner.nextSequence = Math.max(owner.nextSequence, sequence + 1);
     this.#betweenSegments = false;
@@ -199,10 +236,12 @@ export class RunBook {
     const { fragments, bytes, fromUtcMs, toUtcMs } = fact;
     this.#log[this.#dropping ? "debug" : "error"]("media.dropped", { fragments, bytes, fromUtcMs, toUtcMs });
     if (this.#gap !== null) return;
-    this.#account(toUtcMs);
+    const shiftMs = this.#nearest(toUtcMs) - toUtcMs;
+    this.#account(toUtcMs + shiftMs);
     if (this.#dropping) return;
     this.#dropping = true;
-    this.#work.add("gap-dropped", () => this.#store.openGap(this.#place, fromUtcMs, DROPPING.cause, DROPPING.detail));
+    const at = this.#stamp(fromUtcMs + shiftMs);
+    this.#work.add("gap-dropped", () => this.#store.openGap(this.#place, at(), DROPPING.cause, DROPPING.detail));
   }
 
   /**
@@ -214,7 +253,8 @@ export class RunBook {
     const segment = this.#segment;
     if (segment !== null) {
       this.#account(segment.durableUtcMs);
-      this.#runs.of(segment.run).lastUtcMs = segment.durableUtcMs;
+      const owner = this.#runs.of(segment.run);
+      owner.lastUtcMs = segment.durableUtcMs - owner.shiftMs;
     }
     this.#segment = null;
     this.#betweenSegments = false;
@@ -260,14 +300,53 @@ export class RunBook {
     const fromUtcMs = known === null ? this.#accountedUtcMs : this.#clock.utcMs();
     this.#dropping = false;
     this.#gap = interruption;
-    this.#work.add("gap-open", () => this.#store.openGap(this.#place, fromUtcMs, interruption.cause, interruption.detail));
+    const at = this.#stamp(fromUtcMs);
+    this.#work.add("gap-open", () => this.#store.openGap(this.#place, at(), interruption.cause, interruption.detail));
+    const move = this.#move;
+    if (known === null && move !== null) this.#split(move);
+  }
+
+  #split(move: ClockMove): void {
+    this.#move = null;
+    this.#work.add("gap-split", () => this.#store.splitGap(this.#place, move));
+  }
+
+  /** The first media by the clock after a move: what that clock never showed between is missing. */
+  #endMove(fact: FactOf<"segmentOpened">): void {
+    const move = this.#move;
+    if (move === null || isBefore(move, fact.startUtcMs, fact.startMonoMs)) return;
+    this.#move = null;
+    const [from, to] = [this.#accountedUtcMs, fact.startUtcMs];
+    if (this.#gap !== null || to <= from + JOIN_MS) return;
+    // The segment that follows closes it.
+    this.#work.add("gap-clock-step", () => this.#store.openGap(this.#place, from, "clock-step", null));
+  }
+
+  /** By how much the times of media that begins so are to be moved along. */
+  #shiftOf(fact: FactOf<"segmentOpened">): number {
+    const move = this.#moved;
+    if (move === null || !isBefore(move, fact.startUtcMs, fact.startMonoMs)) return 0;
+    return move.recorded?.byMs ?? 0;
+  }
+
+  /** A time of just now that no run's clock is known for, by the clock of now. */
+  #nearest(utcMs: number): number {
+    const moved = utcMs + (this.#moved?.recorded?.byMs ?? 0);
+    const now = this.#clock.utcMs();
+    return Math.abs(moved - now) < Math.abs(utcMs - now) ? moved : utcMs;
+  }
+
+  /** A time as it is by the clock of when it is asked for. */
+  #stamp(utcMs: number): () => number {
+    const asOf = this.#shiftMs;
+    return () => utcMs + this.#shiftMs - asOf;
   }
 
   #endDropping(): void {
     if (!this.#dropping) return;
     this.#dropping = false;
-    const toUtcMs = this.#accountedUtcMs;
-    this.#work.add("gap-dropped-end", () => this.#store.closeGap(this.#place, toUtcMs));
+    const toUtcMs = this.#stamp(this.#accountedUtcMs);
+    this.#work.add("gap-dropped-end", () => this.#store.closeGap(this.#place, toUtcMs()));
   }
 
   /** Closes wait for the disk and may overlap; the row of the next segment does not wait for them. */

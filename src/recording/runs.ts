@@ -9,8 +9,12 @@ export interface Run {
   begun: boolean;
   /** Why its session is over; null while media may be added. */
   endCause: GapCause | null;
-  /** End of its newest segment, its start while that grows. */
+  /** End of its newest segment, its start while that grows; as its facts say. */
   lastUtcMs: number;
+  /** What its files say of the clock. */
+  clockTrusted: boolean;
+  /** By how much later than its facts say its times are. */
+  shiftMs: number;
   /** The store was told of its end. */
   ended: boolean;
 }
@@ -53,5 +57,5 @@ export class Runs {
 }
 
 function newRun(id: string): Run {
-  return { id, nextSequence: 0, begun: false, endCause: null, lastUtcMs: 0, ended: false };
+  return { id, nextSequence: 0, begun: false, endCause: null, lastUtcMs: 0, clockTrusted: false, shiftMs: 0, ended: false };
 }

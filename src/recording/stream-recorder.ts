@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { ClockMove } from "../base/clock-watch.ts";
 import { toRecorderError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { EngineStream, StreamHandlers } from "../engine/engine.ts";
@@ -48,7 +49,7 @@ export class StreamRecorder {
   #lastEnd: SessionEnd | null = null;
   /** The state that listings show, and since when. */
   #shown: StreamStatus["state"] = "stopped";
-  #sinceUtcMs: number;
+  #sinceMonoMs: number;
   #tracks: readonly TrackDescription[] = [];
   #cancelRetry: () => void = () => {};
   #ticketRoot = 0;
@@ -66,7 +67,7 @@ export class StreamRecorder {
     this.#log = options.log.with({ camera: options.place.camera, stream: options.place.stream });
     this.#book = new RunBook({ ...options, log: this.#log });
     this.#meter = new RateMeter(options.clock);
-    this.#sinceUtcMs = options.clock.utcMs();
+    this.#sinceMonoMs = options.clock.monoMs();
   }
 
   start(): void {
@@ -124,6 +125,13 @@ export class StreamRecorder {
     this.#giveTicket();
   }
 
+  /** The wall clock was moved: the ticket in hand may name the wrong day, and a trust that is not right any more. */
+  clockMoved(move: ClockMove): void {
+    this.#book.clockMoved(move);
+    const { state } = this.#state;
+    if (state === "connecting" || state === "playing") this.#giveTicket();
+  }
+
   /** Says goodbye to the camera, closes the segment and waits until the store has it. `cause` ends the run, and accounts for the time from now on. */
   async stop(cause: GapCause): Promise<void> {
     this.#stopping = true;
@@ -161,6 +169,7 @@ export class StreamRecorder {
 
   status(): StreamStatus {
     const { place } = this;
+    const { clock } = this.#options;
     const numbers = this.#numbers();
     const { segment, recording, interruption } = this.#book;
     const state = this.#state;
@@ -173,7 +182,7 @@ export class StreamRecorder {
       cause: end?.cause ?? (recording ? null : (interruption?.cause ?? null)),
       code: end?.code ?? null,
       detail: end?.detail ?? (recording ? null : (interruption?.detail ?? null)),
-      sinceUtcMs: this.#sinceUtcMs,
+      sinceUtcMs: clock.utcMs() - (clock.monoMs() - this.#sinceMonoMs),
       attempt: "attempt" in state ? state.attempt : 0,
       retryAtUtcMs: state.state === "waiting" ? state.retryAtUtcMs : null,
       tracks: this.#tracks,
@@ -214,7 +223,7 @@ export class StreamRecorder {
     const state = this.#stateWord();
     if (state === this.#shown) return;
     this.#shown = state;
-    this.#sinceUtcMs = this.#options.clock.utcMs();
+    this.#sinceMonoMs = this.#options.clock.monoMs();
   }
 
   /** A file was given up: what it did not hold goes on in the next one. */
@@ -272,7 +281,7 @@ export class StreamRecorder {
       run: next.run,
       sequence: next.sequence,
       zone,
-      clockTrusted: this.#options.clockTrusted(),
+      clockTrusted: next.clockTrusted,
       maxDurationMs: size.maxDurationMs,
       cutAtUtcMs: plan.midnightsUtcMs,
       preallocateBytes: size.preallocateBytes,

@@ -27,6 +27,7 @@ export interface StoredStream extends StreamPlace {
 export interface OpenGap {
   readonly fromUtcMs: number;
   readonly cause: GapCause;
+  readonly detail: string | null;
 }
 
 /** The newest of what accounts for a stream's time. */
@@ -281,7 +282,7 @@ export class Catalog {
   /** `mediaUtcMs`: where media begins that was recorded since the gap was opened; null where there is none, as it should be. */
   openGaps(): Promise<(OpenGap & StreamPlace & { readonly mediaUtcMs: number | null })[]> {
     return this.#database.all(
-      `SELECT from_utc_ms AS fromUtcMs, cause, camera, kind AS stream, channel, name,
+      `SELECT from_utc_ms AS fromUtcMs, cause, detail, camera, kind AS stream, channel, name,
          (SELECT min(start_utc_ms) FROM segment WHERE segment.stream_id = gap.stream_id AND start_utc_ms >= gap.from_utc_ms) AS mediaUtcMs
        FROM gap JOIN stream USING (stream_id) WHERE to_utc_ms IS NULL`,
     );

@@ -3,7 +3,7 @@ import type { OpenGap } from "./catalog.ts";
 import { type StoreContext, writeJournal } from "./context.ts";
 import { boundedDetail } from "./journal.ts";
 import type { Roots } from "./roots.ts";
-import type { StreamPlace } from "./types.ts";
+import type { Instant, StreamPlace } from "./types.ts";
 import type { Wanted } from "./wanted.ts";
 
 /** The gaps that go on, one per stream at most. Journal first, row second: files plus journal must be able to rebuild the catalog. */
@@ -40,7 +40,7 @@ export class Gaps {
     const root = this.#roots.find(place);
     await writeJournal(this.#context, root, place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
     await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
-    this.#open.set(key, { ...placeOf(place), fromUtcMs, cause });
+    this.#open.set(key, { ...placeOf(place), fromUtcMs, cause, detail: sentence });
   }
 
   async close(place: StreamPlace, toUtcMs: number): Promise<void> {
@@ -50,6 +50,26 @@ export class Gaps {
     await this.#journalEnd(place, toUtcMs);
     await this.#context.catalog.closeGap(place, toUtcMs);
     this.#open.delete(key);
+  }
+
+  /** Streams with a gap that goes on. */
+  places(): readonly StreamPlace[] {
+    return [...this.#open.values()].map(placeOf);
+  }
+
+  async split(place: StreamPlace, { fromUtcMs, toUtcMs }: Instant): Promise<void> {
+    const gap = this.#open.get(keyOf(place));
+    if (gap === undefined) return;
+    const { cause, detail } = gap;
+    // Where nothing was wanted, time that no clock showed was not either.
+    if (cause === "not-planned" && toUtcMs >= fromUtcMs) return;
+    const endUtcMs = Math.max(gap.fromUtcMs, fromUtcMs);
+    await this.close(place, endUtcMs);
+    if (toUtcMs > endUtcMs && cause !== "clock-step") {
+      await this.open(place, endUtcMs, "clock-step", null);
+      await this.close(place, toUtcMs);
+    }
+    await this.open(place, toUtcMs, cause, detail);
   }
 
   /** A stream that was away and comes back on another channel is not missing under its old name. */

@@ -30,6 +30,7 @@ import type {
   CheckReport,
   CoverageSpan,
   FileSteps,
+  Instant,
   LedgerReader,
   RootUsage,
   RunBegin,
@@ -336,6 +337,17 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
 
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
     return this.#lanes.run(streamKeyText(place), () => this.#gaps.close(place, toUtcMs));
+  }
+
+  splitGap(place: StreamPlace, move: Instant): Promise<void> {
+    return this.#lanes.run(streamKeyText(place), () => this.#gaps.split(place, move));
+  }
+
+  async splitGaps(move: Instant, except: readonly StreamPlace[]): Promise<void> {
+    const others = this.#gaps
+      .places()
+      .filter((place) => !except.some(({ camera, name }) => place.camera === camera && place.name === name));
+    await Promise.all(others.map((place) => this.splitGap(place, move)));
   }
 
   // TimelineReader

@@ -139,7 +139,20 @@ export interface SegmentStore {
   /** Opens a gap, or changes the cause of the open one from `fromUtcMs` on. No effect if one with this cause is open. */
   openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void>;
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void>;
+  /**
+   * The wall clock was moved: a gap that goes on ends at the moment of it by the clock before, and begins anew by the other. Time that neither
+   * showed becomes a gap of its own, cause clock-step.
+   */
+  splitGap(place: StreamPlace, move: Instant): Promise<void>;
+  /** The same for every stream but these. */
+  splitGaps(move: Instant, except: readonly StreamPlace[]): Promise<void>;
   openSegmentProgress(id: SegmentId, bytes: number, endUtcMs: number): void;
+}
+
+/** One moment by the wall clock before it was moved, and after. */
+export interface Instant {
+  readonly fromUtcMs: number;
+  readonly toUtcMs: number;
 }
 
 /** What readers ask the store. Answers come from indexes, never from directories or media files. */

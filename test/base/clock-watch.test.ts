@@ -48,7 +48,7 @@ function watching(changes: Partial<ClockWatchOptions> = {}, newestUtcMs = 0): Cl
 
 async function started(changes: Partial<ClockWatchOptions> = {}, newestUtcMs = 0): Promise<ClockWatch> {
   const watch = watching(changes, newestUtcMs);
-  await watch.follow({ prepare: async () => {}, moved: (move) => void moves.push(move) });
+  await watch.follow({ prepare: async ({ recorded }) => recorded?.byMs ?? 0, moved: async (move) => void moves.push(move) });
   await watch.start();
   return watch;
 }
@@ -122,7 +122,7 @@ describe("a clock that was never trusted", () => {
         toUtcMs: NOW + 1000,
         fromOffsetMs: 30_000,
         toOffsetMs: 30_000 + byMs,
-        untrustedSinceUtcMs: 60_000,
+        recorded: { sinceUtcMs: 60_000, byMs },
       },
     ]);
     expect(beats.at(-1)).toMatchObject({ trusted: true, shiftMs: byMs, untrustedSinceUtcMs: null, knownUtcMs: NOW + 1000 });
@@ -146,11 +146,12 @@ describe("a clock that was never trusted", () => {
     const watch = watching();
     let refusals = 2;
     await watch.follow({
-      prepare: async () => {
+      prepare: async ({ recorded }) => {
         refusals -= 1;
         if (refusals >= 0) throw new Error("disk");
+        return recorded?.byMs ?? 0;
       },
-      moved: (move) => void moves.push(move),
+      moved: async (move) => void moves.push(move),
     });
     await watch.start();
     host.setHost(NOW);
@@ -160,6 +161,22 @@ describe("a clock that was never trusted", () => {
     await time.advance(1000);
     expect(watch.trusted).toBe(true);
     expect(moves).toHaveLength(1);
+    await watch.stop();
+  });
+
+  it("tells the next process of a move only once what was recorded has moved", async () => {
+    host.setHost(60_000);
+    let done = () => {};
+    const watch = watching();
+    await watch.follow({ prepare: async () => 7, moved: () => new Promise((resolve) => (done = resolve)) });
+    await watch.start();
+    host.setHost(NOW);
+    await time.advance(5000);
+    expect(watch.trusted).toBe(true);
+    expect(beats.at(-1)).toMatchObject({ trusted: false, untrustedSinceUtcMs: 60_000, shiftMs: 0 });
+    done();
+    await time.advance(1000);
+    expect(beats.at(-1)).toMatchObject({ trusted: true, untrustedSinceUtcMs: null, shiftMs: 7 });
     await watch.stop();
   });
 
@@ -179,7 +196,7 @@ describe("a clock that was never trusted", () => {
     const third = await started();
     expect(third.trusted).toBe(true);
     expect(host.utcMs()).toBe(NOW + 4000);
-    expect(moves).toMatchObject([{ fromUtcMs: 90_000, toUtcMs: NOW + 4000, untrustedSinceUtcMs: 60_000 }]);
+    expect(moves).toMatchObject([{ fromUtcMs: 90_000, toUtcMs: NOW + 4000, recorded: { sinceUtcMs: 60_000, byMs: NOW - 86_000 } }]);
     expect(beats.at(-1)).toMatchObject({ trusted: true, shiftMs: NOW - 86_000 });
     await third.stop();
     const fourth = await started();
@@ -198,7 +215,7 @@ describe("a trusted clock", () => {
     await time.advance(1000);
     expect(awayMs()).toBe(0);
     expect(host.steps).toBe(1);
-    expect(moves).toEqual([expect.objectContaining({ untrustedSinceUtcMs: null })]);
+    expect(moves).toEqual([expect.objectContaining({ recorded: null })]);
     expect((moves[0]?.toUtcMs ?? 0) - (moves[0]?.fromUtcMs ?? 0)).toBe(stepMs);
     expect(beats.at(-1)?.shiftMs).toBe(0);
     await watch.stop();

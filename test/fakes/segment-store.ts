@@ -26,6 +26,12 @@ export class FakeSegmentStore implements SegmentStore {
   segmentFailed: SegmentStore["segmentFailed"] = (_, id) => this.#note("segmentFailed", id.sequence);
   openGap: SegmentStore["openGap"] = (place, fromUtcMs, cause) => this.#note("openGap", place.name, fromUtcMs, cause);
   closeGap: SegmentStore["closeGap"] = (place, toUtcMs) => this.#note("closeGap", place.name, toUtcMs);
+  splitGap: SegmentStore["splitGap"] = (place) => this.#note("splitGap", place.name);
+  splitGaps: SegmentStore["splitGaps"] = (_, except) =>
+    this.#note(
+      "splitGaps",
+      except.map(({ name }) => name),
+    );
   openSegmentProgress: SegmentStore["openSegmentProgress"] = () => {};
 
   /** Calls of these names. */

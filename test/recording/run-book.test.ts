@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "../../src/base/clock.ts";
+import type { ClockMove } from "../../src/base/clock-watch.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import type { SegmentEnd } from "../../src/engine/types.ts";
 import { RunBook, type RunBookOptions } from "../../src/recording/run-book.ts";
@@ -33,6 +34,8 @@ function recordingStore(closing: Promise<void> = Promise.resolve()): SegmentStor
     segmentFailed: async (_place, id) => void calls.push(["segmentFailed", id.sequence]),
     openGap: note("openGap"),
     closeGap: note("closeGap"),
+    splitGap: note("splitGap"),
+    splitGaps: note("splitGaps"),
     openSegmentProgress: () => {},
   };
 }
@@ -41,8 +44,8 @@ function newBook(changes: Partial<RunBookOptions> = {}): RunBook {
   return new RunBook({ place: PLACE, store: recordingStore(), clock, clockTrusted: () => true, log: silentLogger, ...changes });
 }
 
-const opened = (run: string, sequence: number, startUtcMs: number) =>
-  book.opened({ kind: "segmentOpened", stream: 1, run, sequence, root: 0, path: "", startUtcMs, startMonoMs: 0, tracks: [] });
+const opened = (run: string, sequence: number, startUtcMs: number, startMonoMs = 0) =>
+  book.opened({ kind: "segmentOpened", stream: 1, run, sequence, root: 0, path: "", startUtcMs, startMonoMs, tracks: [] });
 const ended = (run: string, sequence: number, startUtcMs: number, endUtcMs: number, reason: SegmentEnd) =>
   book.ended({
     kind: "segmentEnded",
@@ -73,7 +76,7 @@ describe("RunBook", () => {
     const first = book.nextSegment();
     expect(first.sequence).toBe(0);
     opened(first.run, 0, 1000);
-    expect(book.nextSegment()).toEqual({ run: first.run, sequence: 1 });
+    expect(book.nextSegment()).toMatchObject({ run: first.run, sequence: 1 });
     ended(first.run, 0, 1000, 2000, "cut");
     opened(first.run, 1, 2000);
     await book.settled();
@@ -138,7 +141,7 @@ describe("RunBook", () => {
     const next = book.nextSegment();
     expect(next.run).not.toBe(run);
     opened(run, 0, NOW + 100);
-    expect(book.nextSegment()).toEqual(next);
+    expect(book.nextSegment()).toMatchObject(next);
     ended(run, 0, NOW + 100, NOW + 2000, "disconnected");
     opened(next.run, 0, NOW + 4000);
     await book.settled();
@@ -167,7 +170,7 @@ describe("RunBook", () => {
     book.durable({ kind: "durable", stream: 1, run, sequence: 0, fragments: 2, bytes: 10, endUtcMs: 3000 });
     failed(run, 0, 28);
     expect(book.interruption?.cause).toBe("disk-full");
-    expect(book.nextSegment()).toEqual({ run, sequence: 1 });
+    expect(book.nextSegment()).toMatchObject({ run, sequence: 1 });
     opened(run, 1, 6000);
     expect(book.interruption).toBeNull();
     await book.settled();
@@ -317,7 +320,7 @@ describe.each(["the segment ends first", "the step is told first"])("a clock tha
     expect(book.recording).toBe(true);
     if (order !== "the step is told first") book.clockStepped();
     const next = book.nextSegment();
-    expect(next).toEqual({ run: expect.not.stringMatching(run), sequence: 0 });
+    expect(next).toMatchObject({ run: expect.not.stringMatching(run), sequence: 0 });
     await book.settled();
     expect(calls).toContainEqual(["endRun", run, NOW + 4000, "clock-step"]);
     opened(next.run, 0, NOW + 3_604_000);
@@ -328,5 +331,132 @@ describe.each(["the segment ends first", "the step is told first"])("a clock tha
     ]);
     expect(calls.filter(([name]) => name === "endRun")).toHaveLength(1);
     expect(book.recording).toBe(true);
+  });
+});
+
+describe("a wall clock that is moved", () => {
+  const HOUR = 3_600_000;
+  /** At 10 s of monotonic time; the clock before began at NOW. */
+  const moveBy = (byMs: number, recorded: ClockMove["recorded"] = null): ClockMove => ({
+    fromUtcMs: NOW + 10_000,
+    toUtcMs: NOW + 10_000 + byMs,
+    fromOffsetMs: NOW,
+    toOffsetMs: NOW + byMs,
+    recorded,
+  });
+  const gaps = () => calls.filter(([name]) => String(name).endsWith("Gap"));
+
+  /** Records from NOW on; the clock is moved at 10 s, the next random access point is at 11 s. */
+  async function recordingOver(move: ClockMove): Promise<string> {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    opened(run, 0, NOW);
+    await book.settled();
+    calls = [];
+    now = move.toUtcMs;
+    book.clockMoved(move);
+    ended(run, 0, NOW, NOW + 11_000, "clock-step");
+    book.clockStepped();
+    return run;
+  }
+
+  test.each([HOUR, -HOUR])("by %i ms leaves a gap where time is missing", async (byMs) => {
+    const run = await recordingOver(moveBy(byMs));
+    const start = NOW + 11_000 + byMs;
+    opened(book.nextSegment().run, 0, start, 11_000);
+    await book.settled();
+    const missing = byMs > 0 ? [["openGap", NOW + 11_000, "clock-step", null]] : [];
+    expect(gaps()).toEqual([["splitGap", moveBy(byMs)], ...missing, ["closeGap", start]]);
+    expect(calls).toContainEqual(["endRun", run, NOW + 11_000, "clock-step"]);
+    calls = [];
+    book.interrupt({ cause: "no-media", detail: null });
+    ended(book.nextSegment().run, 0, start, start + 5000, "disconnected");
+    await book.settled();
+    expect(gaps()).toEqual([["openGap", start + 5000, "no-media", null]]);
+  });
+
+  test("media of the clock before may still come in the next segment", async () => {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    opened(run, 0, NOW);
+    book.clockMoved(moveBy(HOUR));
+    ended(run, 0, NOW, NOW + 10_500, "cut");
+    opened(run, 1, NOW + 10_500, 10_500);
+    await book.settled();
+    expect(gaps().map(([name]) => name)).toEqual(["closeGap", "splitGap", "closeGap"]);
+    ended(run, 1, NOW + 10_500, NOW + 12_000, "clock-step");
+    book.clockStepped();
+    opened(book.nextSegment().run, 0, NOW + 12_000 + HOUR, 12_000);
+    await book.settled();
+    expect(gaps().at(-2)).toEqual(["openGap", NOW + 12_000, "clock-step", null]);
+  });
+
+  test("a session that ends before the next random access point leaves a gap by both clocks", async () => {
+    const move = moveBy(-HOUR);
+    book.beginSession();
+    const { run } = book.nextSegment();
+    opened(run, 0, NOW);
+    now = move.toUtcMs;
+    book.clockMoved(move);
+    await book.settled();
+    calls = [];
+    book.interrupt({ cause: "camera-unreachable", detail: "gone" });
+    ended(run, 0, NOW, NOW + 9000, "disconnected");
+    await book.settled();
+    expect(gaps()).toEqual([
+      ["openGap", NOW + 9000, "camera-unreachable", "gone"],
+      ["splitGap", move],
+    ]);
+  });
+
+  test("while nothing is recorded the gap is split, and later gaps begin by the new clock", async () => {
+    book.beginSession();
+    book.interrupt({ cause: "camera-unreachable", detail: null });
+    const move = moveBy(-HOUR);
+    now = move.toUtcMs;
+    book.clockMoved(move);
+    now += 5000;
+    book.interrupt({ cause: "auth-refused", detail: null });
+    await book.settled();
+    expect(gaps()).toEqual([
+      ["openGap", NOW, "camera-unreachable", null],
+      ["splitGap", move],
+      ["openGap", now, "auth-refused", null],
+    ]);
+  });
+
+  test("that was never trusted takes along all that it stamped; facts of its runs keep coming by it", async () => {
+    const BY = 20 * 365 * 24 * HOUR;
+    const move = moveBy(BY, { sinceUtcMs: NOW - 1000, byMs: BY });
+    const run = await recordingOver(move);
+    expect(book.segment).toBeNull();
+    opened(book.nextSegment().run, 0, NOW + 11_000 + BY, 11_000);
+    await book.settled();
+    expect(gaps()).toEqual([["closeGap", NOW + 11_000 + BY]]);
+    expect(calls).toContainEqual(["closeSegment", 0, NOW + 11_000]);
+    expect(calls).toContainEqual(["endRun", run, NOW + 11_000, "clock-step"]);
+  });
+
+  test("shows the segment in progress where it belongs", () => {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    opened(run, 0, NOW);
+    book.clockMoved(moveBy(HOUR, { sinceUtcMs: NOW, byMs: HOUR }));
+    expect(book.segment).toMatchObject({ startUtcMs: NOW + HOUR, durableUtcMs: NOW + HOUR });
+    book.durable({ kind: "durable", stream: 1, run, sequence: 0, fragments: 1, bytes: 1, endUtcMs: NOW + 1000 });
+    expect(book.segment).toMatchObject({ durableUtcMs: NOW + 1000 + HOUR });
+    failed(run, 0, 5);
+    expect(book.interruption).toMatchObject({ cause: "disk-fault" });
+  });
+
+  test("a late run of the clock before is moved too", async () => {
+    book.beginSession();
+    const { run } = book.nextSegment();
+    book.clockMoved(moveBy(HOUR, { sinceUtcMs: NOW, byMs: HOUR }));
+    opened(run, 0, NOW + 9000, 9000);
+    ended(run, 0, NOW + 9000, NOW + 11_000, "clock-step");
+    await book.settled();
+    expect(calls).toContainEqual(["beginRun", run, NOW + 9000]);
+    expect(gaps()).toEqual([["closeGap", NOW + 9000 + HOUR]]);
   });
 });

@@ -142,6 +142,50 @@ describe("deletion", () => {
   });
 });
 
+describe("gaps over a moved clock", () => {
+  const HOUR = 3_600_000;
+  const gaps = async () =>
+    (await box.rows()).flatMap((row) =>
+      row.kind === "gap" ? [[row.fromUtcMs - T0, row.open ? null : row.toUtcMs - T0, row.cause, row.detail]] : [],
+    );
+
+  it("are told by both clocks, and time that neither showed is clock-step", async () => {
+    await box.store.openGap(GATE, T0, "camera-unreachable", "refused");
+    await box.store.splitGap(GATE, { fromUtcMs: T0 + 10_000, toUtcMs: T0 + HOUR });
+    await box.store.splitGap(GATE, { fromUtcMs: T0 + 2 * HOUR, toUtcMs: T0 - HOUR });
+    expect(await gaps()).toEqual([
+      [-HOUR, null, "camera-unreachable", "refused"],
+      [0, 10_000, "camera-unreachable", "refused"],
+      [10_000, HOUR, "clock-step", null],
+      [HOUR, 2 * HOUR, "camera-unreachable", "refused"],
+    ]);
+    await box.store.closeGap(GATE, T0 - HOUR + 5000);
+    expect((await gaps())[0]).toEqual([-HOUR, -HOUR + 5000, "camera-unreachable", "refused"]);
+  });
+
+  it("of other streams are split all at once; where nothing was wanted, nothing is missing", async () => {
+    const other = { ...GATE, camera: "yard", channel: 2, name: `${SERIAL}_2` };
+    const idle = { ...GATE, camera: "idle", channel: 3, name: `${SERIAL}_3` };
+    await box.store.openGap(GATE, T0, "no-media", null);
+    await box.store.openGap(other, T0, "disk-full", null);
+    await box.store.openGap(idle, T0, "not-planned", null);
+    await box.store.splitGaps({ fromUtcMs: T0 + 1000, toUtcMs: T0 + HOUR }, [GATE]);
+    const rows = (await box.rows()).flatMap((row) => (row.kind === "gap" ? [`${row.camera} ${row.cause}`] : []));
+    expect(rows.sort()).toEqual(["gate no-media", "idle not-planned", "yard clock-step", "yard disk-full", "yard disk-full"]);
+  });
+
+  it("is remembered by the next process with its sentence", async () => {
+    await box.want([GATE]);
+    await box.store.openGap(GATE, T0, "no-media", "silent");
+    await box.restart();
+    await box.store.splitGap(GATE, { fromUtcMs: T0 + 1000, toUtcMs: T0 - HOUR });
+    expect(await gaps()).toEqual([
+      [-HOUR, null, "no-media", "silent"],
+      [0, 1000, "no-media", "silent"],
+    ]);
+  });
+});
+
 describe("gaps", () => {
   it("of a camera that changed its channel end where it goes on under its new name", async () => {
     const moved: StreamPlace = { ...GATE, channel: 2, name: `${SERIAL}_2` };
