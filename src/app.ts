@@ -22,8 +22,8 @@ import { Ring } from "./retention/ring.ts";
 import { Accounts } from "./rtsp/accounts.ts";
 import type { Resolve } from "./rtsp/types.ts";
 import { RootWatch } from "./store/root-watch.ts";
-import { openStore } from "./store/store.ts";
-import type { CheckReport, FileSteps } from "./store/types.ts";
+import { openStore, type Store } from "./store/store.ts";
+import type { CheckReport, FileSteps, ReindexOptions, ReindexReport } from "./store/types.ts";
 
 /** Period of the network thread: one wake-up for all cameras. */
 const TICK_MS = 100;
@@ -61,7 +61,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   };
   try {
     const boot = await readBootId();
-    const store = await openStore({ ...storeOptions(config, files, boot, log), clock });
+    const store = await openStore({ ...storeOptions(config, files, boot, log), clock, alarms });
     const { heartbeat } = store;
     const watch = new ClockWatch(
       {
@@ -124,6 +124,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       recorder,
       probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, accounts, clock, log, ...options }),
       check: (options) => store.check(options),
+      reindex: (options) => store.reindex(options),
     };
     await start(createHttpApi(context));
     await notifyServiceManager({ ready: true, status: "recording" }, log);
@@ -142,15 +143,25 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
   }
 }
 
-/** `check` without a running service: takes the locks, looks, lets go. Rejects with ROOT_LOCKED while one runs. */
-export async function offlineCheck(config: BoxConfig, options: CheckOptions): Promise<CheckReport> {
+/** `check` without a running service. Rejects with ROOT_LOCKED while one runs. */
+export function offlineCheck(config: BoxConfig, options: CheckOptions): Promise<CheckReport> {
+  return offline(config, silentLogger, (store) => store.check(options));
+}
+
+/** `reindex` without a running service. Rejects with ROOT_LOCKED while one runs. */
+export function offlineReindex(config: BoxConfig, options: ReindexOptions): Promise<ReindexReport> {
+  return offline(config, silentLogger, (store) => store.reindex(options));
+}
+
+/** Takes the locks, works on the store without recovering anything, lets go. */
+async function offline<T>(config: BoxConfig, log: Logger, work: (store: Store) => Promise<T>): Promise<T> {
   const files: FileSteps = {
     ...engineFiles(loadAddon().files),
-    finishSegment: () => Promise.reject(new RecorderError("ENGINE_MISUSE", "an offline check finishes no segments")),
+    finishSegment: () => Promise.reject(new RecorderError("ENGINE_MISUSE", "without a service no segments are finished")),
   };
-  const store = await openStore(storeOptions(config, files, await readBootId(), silentLogger));
+  const store = await openStore(storeOptions(config, files, await readBootId(), log));
   try {
-    return await store.check(options);
+    return await work(store);
   } finally {
     await store.stop();
   }
@@ -167,6 +178,7 @@ function storeOptions(config: BoxConfig, files: FileSteps, boot: string, log: Lo
     clock: systemClock,
     log,
     files,
+    alarms: new Alarms(systemClock, log),
   };
 }
 

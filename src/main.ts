@@ -14,6 +14,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 const ports = {
   runService: async (options) => (await import("./app.ts")).runService(options),
   offlineCheck: async (config, options) => (await import("./app.ts")).offlineCheck(config, options),
+  offlineReindex: async (config, options) => (await import("./app.ts")).offlineReindex(config, options),
 } satisfies Parameters<typeof runCli>[1]["ports"];
 
 process.exit(await runCli(process.argv.slice(2), { terminal: processTerminal(), ports, signal: interruption.signal }));

@@ -1,12 +1,12 @@
 import type { CheckOptions } from "../commands/context.ts";
 import type { BoxConfig } from "../config/types.ts";
-import type { CheckReport } from "../store/types.ts";
+import type { CheckReport, ReindexOptions, ReindexReport } from "../store/types.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Exit codes; scripts rely on them. */
 export const EXIT = {
   ok: 0,
-  /** The command failed, or `check` or `config check` found something. */
+  /** The command failed, `check` or `config check` found something, or `reindex` could not read a file. */
   failed: 1,
   usage: 2,
   notRunning: 3,
@@ -18,7 +18,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** What each exit code means, for the help. */
 export const EXIT_TEXTS: readonly (readonly [ExitCode, string])[] = [
   [EXIT.ok, "done; nothing wrong was found"],
-  [EXIT.failed, 'the command failed, or "check" or "config check" found something'],
+  [EXIT.failed, 'the command failed, "check" or "config check" found something, or "reindex" could not read a file'],
   [EXIT.usage, "wrong usage, or the service refused a value"],
   [EXIT.notRunning, 'no "easyrms serve" answers on the socket'],
   [EXIT.configInvalid, "the configuration file is not valid"],
@@ -60,6 +60,8 @@ export interface CliPorts {
   runService(options: { readonly config: BoxConfig; readonly configPath: string; readonly signal: AbortSignal }): Promise<void>;
   /** Checks while no service runs; rejects with ROOT_LOCKED if one does. */
   offlineCheck(config: BoxConfig, options: CheckOptions): Promise<CheckReport>;
+  /** Rebuilds the catalog while no service runs; rejects with ROOT_LOCKED if one does. */
+  offlineReindex(config: BoxConfig, options: ReindexOptions): Promise<ReindexReport>;
 }
 
 /** A parsed command line with all that its command may use. */

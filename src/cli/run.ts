@@ -13,6 +13,7 @@ import { failure } from "./failure.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { ledger } from "./ledger.ts";
 import { ls } from "./ls.ts";
+import { reindex } from "./reindex.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 import type { Terminal } from "./terminal.ts";
@@ -27,6 +28,7 @@ export const CLI_COMMANDS: readonly CliCommand[] = [
   ls,
   ledger,
   check,
+  reindex,
   configCheck,
   status,
 ];

@@ -3,6 +3,7 @@ import { RecorderError } from "../base/errors.ts";
 import type { CheckFinding } from "../store/types.ts";
 import type { StreamCommand } from "./command.ts";
 import type { CheckProgress, CommandContext } from "./context.ts";
+import { Latest } from "./latest.ts";
 
 const input = z.strictObject({ deep: z.boolean().default(false).describe("read every box and verify every checksum") });
 
@@ -62,31 +63,3 @@ export const check: StreamCommand<typeof input, typeof item> = {
     }
   },
 };
-
-/** Hands values to one reader; of those that come while the reader is busy only the newest is kept. */
-class Latest<T> implements AsyncIterable<T> {
-  #value: { readonly item: T } | undefined;
-  #ended = false;
-  #wake = Promise.withResolvers<void>();
-
-  put(item: T): void {
-    this.#value = { item };
-    this.#wake.resolve();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#wake.resolve();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
-    for (;;) {
-      await this.#wake.promise;
-      this.#wake = Promise.withResolvers();
-      const value = this.#value;
-      this.#value = undefined;
-      if (value !== undefined) yield value.item;
-      if (this.#ended) return;
-    }
-  }
-}

@@ -5,7 +5,7 @@ import type { BoxConfig, DesiredStore, Transport } from "../config/types.ts";
 import type { LedgerPort } from "../ledger/types.ts";
 import type { ProbeReport, RecorderPort } from "../recording/types.ts";
 import type { CameraEndpoint } from "../rtsp/types.ts";
-import type { CheckReport, TimelineReader } from "../store/types.ts";
+import type { CheckReport, ReindexOptions, ReindexReport, TimelineReader } from "../store/types.ts";
 
 export interface ProbeOptions {
   readonly transport: Transport;
@@ -35,6 +35,11 @@ export interface CheckOptions {
 /** Compares files and catalog; changes nothing. */
 export type CheckSegments = (options: CheckOptions) => Promise<CheckReport>;
 
+export type ReindexProgress = Parameters<ReindexOptions["onProgress"]>[0];
+
+/** Builds the catalog anew. Rejects with CONFLICT while that is under way already. */
+export type ReindexCatalog = (options: ReindexOptions) => Promise<ReindexReport>;
+
 /** All that use cases need of the running service; built by `app.ts`, faked by tests. */
 export interface CommandContext {
   readonly config: BoxConfig;
@@ -49,6 +54,7 @@ export interface CommandContext {
   readonly recorder: RecorderPort;
   readonly probe: ProbeCamera;
   readonly check: CheckSegments;
+  readonly reindex: ReindexCatalog;
   /** What somebody should look after, longest standing first. */
   readonly alarms: () => readonly Alarm[];
 }

@@ -6,7 +6,8 @@ import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { ledger } from "./ledger.ts";
 import { ls } from "./ls.ts";
+import { reindex } from "./reindex.ts";
 import { status } from "./status.ts";
 
 /** Every use case of a running service; what is not here cannot be asked for over HTTP. */
-export const COMMANDS: readonly Command[] = [cameraAdd, cameraList, cameraRemove, cameraProbe, ls, ledger, check, status];
+export const COMMANDS: readonly Command[] = [cameraAdd, cameraList, cameraRemove, cameraProbe, ls, ledger, check, reindex, status];

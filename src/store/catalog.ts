@@ -1,9 +1,12 @@
 import type { GapCause, StreamKind } from "../media/types.ts";
 import { BY_ID, claimRoot, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
 import { updateCoverage } from "./coverage.ts";
-import type { Database, Reader } from "./database.ts";
+import type { Reader, Transaction } from "./database.ts";
 import { addDeletion, removeDeletion } from "./deletions.ts";
 import type { DeletionRule } from "./journal.ts";
+import { segmentKey } from "./leases.ts";
+import type { Writable } from "./live-database.ts";
+import { parseStreamName } from "./paths.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
 import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 
@@ -55,12 +58,40 @@ export const SEGMENT_COLUMNS = `run.uuid AS run, s.sequence, s.root_id AS root, 
 export const SEGMENT_JOINS = "JOIN run ON run.run_id = s.run_id JOIN stream ON stream.stream_id = s.stream_id";
 const STREAM_COLUMNS = "stream_id AS id, camera, kind AS stream, channel, name";
 
+/** What happened to the catalog while somebody read files, by `segmentKey` and run. */
+export interface Meanwhile {
+  /** Segments whose files go or have gone. */
+  readonly gone: Set<string>;
+  readonly ended: Map<string, { readonly atUtcMs: number; readonly cause: string }>;
+  /** Deletions that were under way at the beginning. */
+  readonly deleting: readonly { readonly segment: StoredSegment; readonly rule: DeletionRule }[];
+}
+
 /** The rows of `catalog.db`. Holds no decision about files; every write is one transaction. */
 export class Catalog {
-  readonly #database: Database;
+  readonly #database: Writable;
+  readonly #watchers = new Set<Meanwhile>();
+  /** What is between Delete 1 and 6. */
+  readonly #deleting = new Map<string, { readonly segment: StoredSegment; readonly rule: DeletionRule }>();
 
-  constructor(database: Database) {
+  constructor(database: Writable) {
     this.#database = database;
+  }
+
+  /** Notes from now on what files that were read already cannot tell. */
+  watch(): Meanwhile {
+    const meanwhile: Meanwhile = { gone: new Set(this.#deleting.keys()), ended: new Map(), deleting: [...this.#deleting.values()] };
+    this.#watchers.add(meanwhile);
+    return meanwhile;
+  }
+
+  /** For whoever enters rows by the hundred. */
+  write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#database.transaction(work);
+  }
+
+  unwatch(meanwhile: Meanwhile): void {
+    this.#watchers.delete(meanwhile);
   }
 
   get reader(): Reader {
@@ -83,6 +114,27 @@ export class Catalog {
 
   claimRoot(uuid: string, path: string, recordings: boolean): Promise<number> {
     return this.#database.transaction((transaction) => claimRoot(transaction, uuid, path, recordings));
+  }
+
+  /** Takes over the keys that another catalog gave to the roots: the process goes by them. */
+  async takeRoots(roots: readonly { readonly id: number; readonly path: string; readonly uuid: string | null }[]): Promise<void> {
+    await this.#database.transaction(async (transaction) => {
+      for (const { id, path, uuid } of roots) {
+        await transaction.run("INSERT INTO root (root_id, path, uuid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", [id, path, uuid]);
+      }
+    });
+  }
+
+  roots(): Promise<{ readonly id: number; readonly path: string; readonly uuid: string | null }[]> {
+    return this.#database.all("SELECT root_id AS id, path, uuid FROM root");
+  }
+
+  /** A deletion that is under way while this catalog is filled. */
+  async noteDeletion(segment: StoredSegment, rule: DeletionRule): Promise<void> {
+    await this.#database.transaction(async (transaction) => {
+      const stream = await ensureStream(transaction, placeOf(segment));
+      await addDeletion(transaction, stream, segment.startUtcMs, segment.endUtcMs, rule);
+    });
   }
 
   totals(): Promise<{ root: number; segments: number; bytes: number }[]> {
@@ -113,6 +165,7 @@ export class Catalog {
 
   /** Ends a run, unless it has ended; one that left no segment leaves no row. */
   endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
+    for (const { ended } of this.#watchers) ended.set(run, { atUtcMs: endUtcMs, cause });
     return this.#database.transaction(async (transaction) => {
       const changed = await transaction.run(
         "UPDATE run SET end_utc_ms = max(start_utc_ms, ?), end_cause = ? WHERE uuid = ? AND end_utc_ms IS NULL",
@@ -166,40 +219,51 @@ export class Catalog {
   }
 
   /** Delete 1 and 2. Durable, since the file goes next: a row that came back after a power loss would name nothing. False if there is no closed row. */
-  markDeleting(id: SegmentId, rule: DeletionRule): Promise<boolean> {
-    return this.#database.transaction(async (transaction) => {
-      const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
-        `UPDATE segment SET state = ${SEGMENT_DELETING} WHERE state = ${SEGMENT_CLOSED} AND ${BY_ID}
-         RETURNING stream_id, start_utc_ms, end_utc_ms`,
-        [id.run, id.sequence],
+  async markDeleting(segment: StoredSegment, rule: DeletionRule): Promise<boolean> {
+    const key = segmentKey(segment);
+    this.#deleting.set(key, { segment, rule });
+    for (const { gone } of this.#watchers) gone.add(key);
+    const { run, sequence, startUtcMs, endUtcMs } = segment;
+    const marked = await this.#database.transaction(async (transaction, mirrored) => {
+      const row = await transaction.get<{ stream_id: number }>(
+        `UPDATE segment SET state = ${SEGMENT_DELETING} WHERE state = ${SEGMENT_CLOSED} AND ${BY_ID} RETURNING stream_id`,
+        [run, sequence],
       );
-      if (row === undefined) return false;
-      await addDeletion(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms, rule);
-      await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
-      return true;
+      if (row === undefined && !mirrored) return false;
+      const stream = row?.stream_id ?? (await ensureStream(transaction, placeOf(segment)));
+      await addDeletion(transaction, stream, startUtcMs, endUtcMs, rule);
+      await updateCoverage(transaction, stream, startUtcMs, endUtcMs);
+      return row !== undefined;
     }, true);
+    if (!marked) this.#kept(key);
+    return marked;
   }
 
   /** Takes Delete 1 and 2 back: the disk kept the file. */
-  unmarkDeleting(id: SegmentId): Promise<void> {
-    return this.#database.transaction(async (transaction) => {
-      const row = await transaction.get<{ stream_id: number; start_utc_ms: number; end_utc_ms: number }>(
-        `UPDATE segment SET state = ${SEGMENT_CLOSED} WHERE state = ${SEGMENT_DELETING} AND ${BY_ID}
-         RETURNING stream_id, start_utc_ms, end_utc_ms`,
-        [id.run, id.sequence],
+  async unmarkDeleting(segment: StoredSegment): Promise<void> {
+    const { run, sequence, startUtcMs, endUtcMs } = segment;
+    await this.#database.transaction(async (transaction, mirrored) => {
+      const row = await transaction.get<{ stream_id: number }>(
+        `UPDATE segment SET state = ${SEGMENT_CLOSED} WHERE state = ${SEGMENT_DELETING} AND ${BY_ID} RETURNING stream_id`,
+        [run, sequence],
       );
-      if (row === undefined) return;
-      await removeDeletion(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
-      await updateCoverage(transaction, row.stream_id, row.start_utc_ms, row.end_utc_ms);
+      if (row === undefined && !mirrored) return;
+      const stream = row?.stream_id ?? (await ensureStream(transaction, placeOf(segment)));
+      await removeDeletion(transaction, stream, startUtcMs, endUtcMs);
+      await updateCoverage(transaction, stream, startUtcMs, endUtcMs);
     });
+    this.#kept(segmentKey(segment));
   }
 
   /** Delete 6; also for a row whose file never was. The run goes with its last segment. */
-  dropSegment(id: SegmentId): Promise<void> {
-    return this.#database.transaction(async (transaction) => {
+  async dropSegment(id: SegmentId): Promise<void> {
+    const key = segmentKey(id);
+    for (const { gone } of this.#watchers) gone.add(key);
+    await this.#database.transaction(async (transaction) => {
       await transaction.run(`DELETE FROM segment WHERE ${BY_ID}`, [id.run, id.sequence]);
       await dropEmptyRun(transaction, id.run);
     });
+    this.#deleting.delete(key);
   }
 
   segment(id: SegmentId): Promise<StoredSegment | undefined> {
@@ -305,4 +369,15 @@ export class Catalog {
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
     return this.#database.transaction(async (transaction) => endGap(transaction, await ensureStream(transaction, place), toUtcMs));
   }
+
+  /** The segment stays after all. */
+  #kept(key: string): void {
+    this.#deleting.delete(key);
+    for (const { gone } of this.#watchers) gone.delete(key);
+  }
+}
+
+/** The folder name tells the channel. */
+function placeOf({ camera, stream, name }: StoredSegment): StreamPlace {
+  return { camera, stream, name, channel: parseStreamName(name)?.channel ?? 0 };
 }

@@ -44,12 +44,17 @@ export function coverHour(
  * deletion. Computed afresh each time, so that doing it twice changes nothing.
  */
 export async function updateCoverage(transaction: Transaction, stream: number, fromUtcMs: number, toUtcMs: number): Promise<void> {
-  const first = Math.floor((fromUtcMs - JOIN_MS) / HOUR_MS);
-  const last = Math.min(Math.floor((Math.max(fromUtcMs, toUtcMs - 1) + JOIN_MS) / HOUR_MS), first + MAX_HOURS);
-  for (let hour = first; hour <= last; hour += 1) await updateHour(transaction, stream, hour);
+  for (const hour of hoursOf(fromUtcMs, toUtcMs)) await updateHour(transaction, stream, hour);
 }
 
-async function updateHour(transaction: Transaction, stream: number, hour: number): Promise<void> {
+/** Whole UTC hours since 1970 that a segment has a part in. */
+export function hoursOf(fromUtcMs: number, toUtcMs: number): readonly number[] {
+  const first = Math.floor((fromUtcMs - JOIN_MS) / HOUR_MS);
+  const last = Math.min(Math.floor((Math.max(fromUtcMs, toUtcMs - 1) + JOIN_MS) / HOUR_MS), first + MAX_HOURS);
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+export async function updateHour(transaction: Transaction, stream: number, hour: number): Promise<void> {
   const spans = await transaction.all<Span>(
     `SELECT start_utc_ms, end_utc_ms, bytes FROM segment WHERE stream_id = ?1 AND state = ${SEGMENT_CLOSED} AND start_utc_ms < ?3 AND end_utc_ms > ?2
      AND start_utc_ms >= ?2 - (SELECT longest_segment_ms FROM stream WHERE stream_id = ?1) ORDER BY start_utc_ms`,
@@ -62,7 +67,8 @@ async function updateHour(transaction: Transaction, stream: number, hour: number
   }
   await transaction.run(
     `INSERT INTO coverage_hour (stream_id, hour, minutes, recorded_ms, bytes) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET minutes = excluded.minutes, recorded_ms = excluded.recorded_ms, bytes = excluded.bytes`,
+     ON CONFLICT DO UPDATE SET minutes = excluded.minutes, recorded_ms = excluded.recorded_ms, bytes = excluded.bytes
+       WHERE (minutes, recorded_ms, bytes) IS NOT (excluded.minutes, excluded.recorded_ms, excluded.bytes)`,
     [stream, hour, Buffer.from(minutes), recordedMs, bytes],
   );
 }

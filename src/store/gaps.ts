@@ -31,6 +31,11 @@ export class Gaps {
     }
   }
 
+  /** Those that go on. */
+  list(): readonly (OpenGap & StreamPlace)[] {
+    return [...this.#open.values()];
+  }
+
   async open(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
     const key = keyOf(place);
     if (this.#open.get(key)?.cause === cause) return;

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { GapCause, StreamKey } from "../media/types.ts";
+import { GAP_CAUSES, type GapCause, type StreamKey } from "../media/types.ts";
 
 /** Why a segment was deleted. */
 export type DeletionRule = "limit" | "reserve" | "age" | "command";
@@ -48,7 +48,20 @@ export const MAX_DETAIL = 200;
 /** A day of one stream with a change each second would stay below this. */
 const MAX_JOURNAL_BYTES = 32 * 1024 * 1024;
 
-const FACTS: ReadonlySet<unknown> = new Set(["run-started", "run-ended", "gap-opened", "gap-closed", "segment-deleted", "boot-moved"]);
+type FieldType = (value: unknown) => boolean;
+const text: FieldType = (value) => typeof value === "string";
+const integer: FieldType = (value) => Number.isSafeInteger(value);
+const cause: FieldType = (value) => (GAP_CAUSES as readonly unknown[]).includes(value);
+
+/** What a line must have to be of its fact, beside what all have: a journal may have rotted like any file. */
+const FIELDS: Readonly<Record<JournalFact["fact"], Readonly<Record<string, FieldType>>>> = {
+  "run-started": { run: text, startMonoMs: integer, clockTrusted: (value) => typeof value === "boolean" },
+  "run-ended": { run: text, cause: text },
+  "gap-opened": { cause, detail: (value) => value === null || text(value) },
+  "gap-closed": { cause, fromUtcMs: integer },
+  "segment-deleted": { rule: text, run: text, sequence: integer, fromUtcMs: integer, toUtcMs: integer },
+  "boot-moved": { byMs: integer, sinceUtcMs: integer },
+};
 
 /** One line, with its end. The camera is named, since a folder tells serial and channel only; the boot, since only within one do all clocks agree. */
 export function journalLine(key: StreamKey, fact: JournalFact, boot: string): string {
@@ -96,10 +109,13 @@ function parseLine(line: string): JournalLine | null {
     const value: unknown = JSON.parse(line);
     if (typeof value !== "object" || value === null) return null;
     const fields = value as Record<string, unknown>;
-    const ours = fields["v"] === FORMAT && FACTS.has(fields["fact"]) && Number.isSafeInteger(fields["atUtcMs"]);
-    if (!ours || typeof fields["camera"] !== "string" || (fields["stream"] !== "main" && fields["stream"] !== "sub")) return null;
-    const { v: _, boot, ...fact } = fields;
-    return { ...fact, boot: typeof boot === "string" ? boot : null } as unknown as JournalLine;
+    const fact = fields["fact"];
+    if (fields["v"] !== FORMAT || typeof fact !== "string" || !Object.hasOwn(FIELDS, fact) || !integer(fields["atUtcMs"])) return null;
+    if (fields["shiftMs"] !== undefined && !integer(fields["shiftMs"])) return null;
+    if (!Object.entries(FIELDS[fact as JournalFact["fact"]]).every(([name, fits]) => fits(fields[name]))) return null;
+    if (typeof fields["camera"] !== "string" || (fields["stream"] !== "main" && fields["stream"] !== "sub")) return null;
+    const { v: _, boot, ...told } = fields;
+    return { ...told, boot: typeof boot === "string" ? boot : null } as unknown as JournalLine;
   } catch {
     return null;
   }

@@ -13,6 +13,7 @@ export interface OpenSegment {
   readonly run: RunStart;
   /** The final name once Close 1 has chosen it, null before. */
   finalFile: string | null;
+  readonly startUtcMs: number;
 }
 
 interface Entry extends OpenSegment {
@@ -60,9 +61,22 @@ export class OpenSegments implements Progress {
   add(place: StreamPlace, id: SegmentId, opened: { root: Root; file: string; startUtcMs: number; startMonoMs: number }): OpenSegment {
     const { root, file, startUtcMs, startMonoMs } = opened;
     const run = this.#runs.get(id.run) ?? { ...place, run: id.run, startUtcMs, startMonoMs, clockTrusted: false, boot: null };
-    const entry: Entry = { root, file, run, finalFile: null, bytes: 0, endUtcMs: startUtcMs };
+    const entry: Entry = { root, file, run, finalFile: null, startUtcMs, bytes: 0, endUtcMs: startUtcMs };
     this.#segments.set(segmentKey(id), entry);
     return entry;
+  }
+
+  /** Runs that go on, as they began. */
+  runs(): readonly RunStart[] {
+    return [...this.#runs.values()];
+  }
+
+  hasRun(run: string): boolean {
+    return this.#runs.has(run);
+  }
+
+  list(): readonly (OpenSegment & { readonly sequence: number })[] {
+    return [...this.#segments].map(([key, entry]) => ({ ...entry, sequence: Number(key.slice(key.lastIndexOf("/") + 1)) }));
   }
 
   /** True if the file of this segment may be growing. */

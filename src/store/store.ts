@@ -1,5 +1,6 @@
-import { chmod, mkdir, open } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { Alarms } from "../base/alarms.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
@@ -7,15 +8,17 @@ import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import { type GapCause, type StreamKey, type StreamKind, streamKeyText, type TimeRange } from "../media/types.ts";
 import { Catalog } from "./catalog.ts";
+import { openCatalog, openDatabase } from "./catalog-file.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
 import { FinalNames, type Root, type StoreContext, writeJournal } from "./context.ts";
-import { Database } from "./database.ts";
 import { Gaps } from "./gaps.ts";
 import { HeartbeatFile } from "./heartbeat.ts";
 import type { DeletionRule } from "./journal.ts";
+import { type CatalogFile, Keeper } from "./keeper.ts";
 import { Lanes } from "./lanes.ts";
 import { Leases, segmentKey } from "./leases.ts";
 import { coverageHours, coverageSpans, tracedStreams } from "./ledger-rows.ts";
+import { LiveDatabase } from "./live-database.ts";
 import { lockFolder } from "./lock.ts";
 import { OpenSegments } from "./open-segments.ts";
 import { openFile, SiteZone } from "./paths.ts";
@@ -23,7 +26,7 @@ import { endOfLastProcess, type RecoveryOptions, recover, recoverRoot } from "./
 import { deleteSegment } from "./removal.ts";
 import { assertName, type RootOptions, Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
-import { CATALOG_MIGRATIONS, SEGMENT_CLOSED, STATE_MIGRATIONS } from "./schema.ts";
+import { SEGMENT_CLOSED } from "./schema.ts";
 import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
 import type {
@@ -32,6 +35,8 @@ import type {
   FileSteps,
   Instant,
   LedgerReader,
+  ReindexOptions,
+  ReindexReport,
   RootUsage,
   RunBegin,
   SegmentId,
@@ -62,6 +67,7 @@ export interface StoreOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly files: FileSteps;
+  readonly alarms: Pick<Alarms, "raise" | "clear">;
 }
 
 /** A root that has not answered by then is left to `RootWatch`: the others need not wait. */
@@ -85,9 +91,10 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     releases.push(() => lock.release());
     const stateDatabase = await openDatabase(join(options.stateDir, "state.db"), "FULL");
     releases.push(() => stateDatabase.close());
-    const catalogDatabase = await openDatabase(join(options.stateDir, "catalog.db"), "NORMAL");
-    releases.push(() => catalogDatabase.close());
-    const catalog = new Catalog(catalogDatabase);
+    const found = await openCatalog(options.stateDir, options.clock.utcMs());
+    const database = new LiveDatabase(found.database);
+    releases.push(() => database.close());
+    const catalog = new Catalog(database);
     const state = new StateStore(stateDatabase, options.clock);
     const roots = new Roots({ ...options, state, catalog });
     releases.push(() => roots.close());
@@ -110,7 +117,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     };
     const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
     releases.push(() => heartbeat.close());
-    return new Store({ context, roots, configured: options.roots, state, heartbeat, release });
+    const { stateDir, alarms } = options;
+    const file = { database, damage: found.damage, stateDir, alarms };
+    return new Store({ context, roots, configured: options.roots, state, heartbeat, file, release });
   } catch (error) {
     await release();
     throw error;
@@ -142,6 +151,7 @@ interface StoreParts {
   readonly configured: readonly RootOptions[];
   readonly state: StateStore;
   readonly heartbeat: HeartbeatFile;
+  readonly file: CatalogFile;
   /** Closes everything, in reverse of how it was opened. */
   readonly release: () => Promise<void>;
 }
@@ -159,14 +169,16 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   readonly #leases: Leases;
   readonly #usage: Usage;
   readonly #gaps: Gaps;
+  readonly #keeper: Keeper;
   readonly #deleting = new Set<string>();
   /** Steps of one stream, or of one segment, that must not overtake each other. */
   readonly #lanes = new Lanes();
   readonly #recoveries = new Set<Promise<unknown>>();
+  #started = false;
   #stopped = false;
 
   constructor(parts: StoreParts) {
-    const { context, roots, configured, state, heartbeat, release } = parts;
+    const { context, roots, configured, state, heartbeat, file, release } = parts;
     this.#context = context;
     this.#state = state;
     this.heartbeat = heartbeat;
@@ -175,6 +187,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#gaps = new Gaps(context, roots);
     this.#open = new OpenSegments(roots, context.clock);
     this.#usage = new Usage(context, this.#open);
+    this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, wanted: () => this.#wanted() });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
   }
@@ -184,11 +197,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const { boot, clock, log } = this.#context;
     const beganMonoMs = clock.monoMs();
     const cause = endOfLastProcess(await this.#state.lastBootId(), boot);
-    const { document } = await this.#state.read();
-    const wanted = new Wanted(this.#context.serial, document.cameras);
+    const wanted = await this.#wanted();
     const report = await recover({ ...this.#recovering(signal, wanted), cause });
     await this.#gaps.load(wanted);
     await this.#state.setBootId(boot);
+    this.#started = true;
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
 
@@ -201,8 +214,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   async recoverRoot(root: Root): Promise<void> {
     const { clock, log } = this.#context;
     const beganMonoMs = clock.monoMs();
-    const { document } = await this.#state.read();
-    const wanted = new Wanted(this.#context.serial, document.cameras);
+    const wanted = await this.#wanted();
     const { signal } = this.#stopping;
     const work = recoverRoot(this.#recovering(signal, wanted), root);
     this.#recoveries.add(work);
@@ -414,6 +426,16 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   check(options: CheckOptions): Promise<CheckReport> {
     return checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
   }
+
+  /** Reindex: builds the catalog anew from files and journals alone; while recording goes on, if `start` was called. */
+  reindex(options: ReindexOptions): Promise<ReindexReport> {
+    return this.#keeper.reindex(options, this.#started);
+  }
+
+  async #wanted(): Promise<Wanted> {
+    const { document } = await this.#state.read();
+    return new Wanted(this.#context.serial, document.cameras);
+  }
 }
 
 /** `mode` is what the umask leaves of it. */
@@ -428,13 +450,4 @@ async function makeFolder(path: string, mode: number): Promise<void> {
       { cause: error },
     );
   }
-}
-
-/** Opens a database that nobody else may read: file, WAL and shared memory get the mode of the file. */
-async function openDatabase(path: string, synchronous: "NORMAL" | "FULL"): Promise<Database> {
-  const migrations = synchronous === "FULL" ? STATE_MIGRATIONS : CATALOG_MIGRATIONS;
-  // Closed again before SQLite opens it, since closing a descriptor later would drop SQLite's locks.
-  await (await open(path, "a", 0o600)).close();
-  await chmod(path, 0o600);
-  return Database.open({ path, synchronous, migrations });
 }

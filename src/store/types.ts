@@ -221,3 +221,29 @@ export interface CheckFinding {
   readonly path: string;
   readonly message: string;
 }
+
+/** What reading files and journals into a catalog came to. */
+export interface IndexReport {
+  /** Entered, or put right. */
+  segments: number;
+  gaps: number;
+  deletions: number;
+  /** Files and journals that cannot be read, or have no seal; the log names them. */
+  unreadable: number;
+  /** Files of other boxes, or in folders that are not theirs. */
+  foreign: number;
+  /** Journal lines that are not whole or not ours. */
+  unreadableLines: number;
+}
+
+export interface ReindexReport extends IndexReport {
+  /** Rows of the new catalog. */
+  runs: number;
+  tookMs: number;
+  segmentsPerSecond: number;
+}
+
+export interface ReindexOptions {
+  readonly signal: AbortSignal;
+  onProgress(progress: { readonly segments: number; readonly totalSegments: number }): void;
+}

@@ -10,7 +10,7 @@ import { CLI_COMMANDS, runCli } from "../../src/cli/run.ts";
 import { createHttpApi } from "../../src/http/server.ts";
 import type { CheckReport } from "../../src/store/types.ts";
 import { span } from "../fakes/ledger-reader.ts";
-import { FakeService, PROBE_REPORT, streamStatus } from "../fakes/service.ts";
+import { FakeService, PROBE_REPORT, REINDEX_REPORT, streamStatus } from "../fakes/service.ts";
 import { FakeTerminal } from "../fakes/terminal.ts";
 
 let directory: string;
@@ -32,6 +32,7 @@ const DAMAGED: CheckReport = {
 const offline: CliPorts = {
   runService: () => Promise.reject(new Error("not asked for")),
   offlineCheck: async (_, { deep }) => ({ ...REPORT, deep }),
+  offlineReindex: async () => REINDEX_REPORT,
 };
 
 interface Run {
@@ -78,6 +79,28 @@ describe("without a service", () => {
     });
     const { exit, out } = await cli(configured("check", "--deep", "--json"));
     expect([exit, JSON.parse(out)]).toEqual([0, { ...REPORT, deep: true }]);
+  });
+
+  test("reindex does it itself", async () => {
+    expect(await cli(configured("reindex"))).toEqual({
+      exit: 0,
+      out: "Rebuilt the catalog: 20 000 segments, 30 runs, 29 gaps in 1.3 s (16 000 segments/s)\n",
+      err: "",
+    });
+    const { exit, out } = await cli(configured("reindex", "--json"));
+    expect([exit, JSON.parse(out)]).toEqual([0, REINDEX_REPORT]);
+  });
+
+  test("reindex tells of files it could not read by exit code", async () => {
+    const report = { ...REINDEX_REPORT, unreadable: 2, foreign: 1, unreadableLines: 3 };
+    const { exit, out } = await cli(configured("reindex"), { ports: { offlineReindex: async () => report } });
+    expect(exit).toBe(1);
+    expect(out.split("\n").slice(1)).toEqual([
+      '2 files could not be read; the log and "easyrms check" name them',
+      "3 journal lines could not be read",
+      "1 file of other boxes left alone",
+      "",
+    ]);
   });
 
   test("check reports findings and a locked root by exit code", async () => {
@@ -537,6 +560,19 @@ describe("with a service", () => {
     expect([exit, JSON.parse(out)]).toEqual([1, { ...DAMAGED, deep: true }]);
     expect(err).toContain("50 %  1 of 2 segments, 1.0 MB");
     expect(err.endsWith("\r\x1b[K")).toBe(true);
+  });
+
+  test("reindex asks the service, and shows its progress", async () => {
+    service.reindex = async ({ onProgress }) => {
+      onProgress({ segments: 1, totalSegments: 2 });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return REINDEX_REPORT;
+    };
+    const terminal = new FakeTerminal({ interactive: true });
+    const ports = { offlineReindex: () => Promise.reject(new Error("must not run")) };
+    const { exit, out, err } = await cli(configured("reindex", "--json"), { terminal, ports });
+    expect([exit, JSON.parse(out)]).toEqual([0, REINDEX_REPORT]);
+    expect(err).toContain("50 %  1 of 2 segments");
   });
 });
 

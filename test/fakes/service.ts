@@ -6,7 +6,15 @@ import { parseBoxConfig } from "../../src/config/box.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../../src/config/types.ts";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import type { ProbeReport, RecorderPort, StreamStatus } from "../../src/recording/types.ts";
-import type { CheckReport, RootUsage, TimelineQuery, TimelineReader, TimelineRow } from "../../src/store/types.ts";
+import type {
+  CheckReport,
+  ReindexOptions,
+  ReindexReport,
+  RootUsage,
+  TimelineQuery,
+  TimelineReader,
+  TimelineRow,
+} from "../../src/store/types.ts";
 import { SimulatedClock } from "./clock.ts";
 import { FakeLedgerReader } from "./ledger-reader.ts";
 
@@ -105,6 +113,18 @@ export const PROBE_REPORT: ProbeReport = {
   findings: [],
 };
 
+export const REINDEX_REPORT: ReindexReport = {
+  segments: 20_000,
+  runs: 30,
+  gaps: 29,
+  deletions: 1,
+  unreadable: 0,
+  foreign: 0,
+  unreadableLines: 0,
+  tookMs: 1250,
+  segmentsPerSecond: 16_000,
+};
+
 /** Status of a stream that records well, with what differs. */
 export function streamStatus(camera: string, channel: number, change: Partial<StreamStatus> = {}): StreamStatus {
   return {
@@ -150,6 +170,7 @@ export class FakeService {
   alarms: Alarm[] = [];
   probe: ProbeCamera = async () => PROBE_REPORT;
   check: (options: CheckOptions) => Promise<CheckReport> = async ({ deep }) => ({ deep, segments: 0, bytes: 0, findings: [] });
+  reindex: (options: ReindexOptions) => Promise<ReindexReport> = async () => REINDEX_REPORT;
 
   context(socket = "/nowhere.sock"): CommandContext {
     const text = `serial = "test-1"\nzone = "Europe/Berlin"\n[storage]\nroots = ["/rec"]\n[api]\nsocket = ${JSON.stringify(socket)}\n`;
@@ -165,6 +186,7 @@ export class FakeService {
       recorder: this.recorder,
       probe: (endpoint, options) => this.probe(endpoint, options),
       check: (options) => this.check(options),
+      reindex: (options) => this.reindex(options),
       alarms: () => this.alarms,
     };
   }

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { Alarms } from "../../src/base/alarms.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { openStore, type Store, type StoreOptions } from "../../src/store/store.ts";
 import type { SegmentId, StreamPlace } from "../../src/store/types.ts";
@@ -17,6 +18,7 @@ export class TestBox {
   readonly folder: string;
   readonly clock = new SimulatedClock(T0);
   readonly zone: string;
+  readonly alarms = new Alarms(this.clock, silentLogger);
   files = new FakeFileSteps();
   limitBytes: number | null = null;
   /** The boot that the next process runs in. */
@@ -51,6 +53,7 @@ export class TestBox {
       clock: this.clock,
       log: silentLogger,
       files: this.files,
+      alarms: this.alarms,
       ...changes,
     });
   }

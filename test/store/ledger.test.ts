@@ -177,7 +177,8 @@ it("a random catalog is answered as the rows it was made of", async () => {
         const file = { root, file: `f${sequence}`, startUtcMs: from, endUtcMs: to, bytes: 10, crc64: null, blake3: null };
         await catalog.closeSegment(run, sequence, file);
         if (state === "recorded") continue;
-        await catalog.markDeleting(id(sequence), "limit");
+        const closed = await catalog.segment(id(sequence));
+        if (closed !== undefined) await catalog.markDeleting(closed, "limit");
         await catalog.dropSegment(id(sequence));
       } else {
         await catalog.openGap(GATE, from, state, null);

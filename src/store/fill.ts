@@ -1,0 +1,98 @@
+import { join } from "node:path";
+import type { Catalog, Meanwhile } from "./catalog.ts";
+import type { Root, StoreContext } from "./context.ts";
+import { settleFacts } from "./index-facts.ts";
+import { coverAgain, enterSegments, type IndexEntry } from "./index-rows.ts";
+import { BATCH, type DayFolder, Indexer } from "./indexer.ts";
+import type { Pace } from "./pace.ts";
+import { parseSegmentFile } from "./paths.ts";
+import { list } from "./removal.ts";
+import type { IndexReport, StreamPlace } from "./types.ts";
+import type { Wanted } from "./wanted.ts";
+
+/** What this process records, which files tell last. */
+export interface LiveState {
+  isRunLive(run: string): boolean;
+  isGapOpen(place: StreamPlace, fromUtcMs: number): boolean;
+}
+
+export interface FillOptions {
+  readonly context: StoreContext;
+  /** Filled; empty, but for what is recorded meanwhile. */
+  readonly catalog: Catalog;
+  readonly roots: readonly Root[];
+  readonly wanted: Wanted;
+  /** Of the catalog that serves, since before anything of `catalog` was filled. */
+  readonly meanwhile: Meanwhile;
+  /** Null while nobody records. */
+  readonly live: LiveState | null;
+  readonly pace: Pace;
+  readonly signal: AbortSignal;
+  onProgress(progress: { readonly segments: number; readonly totalSegments: number }): void;
+}
+
+/** Reindex 3 to 5 of README.md: fills a catalog from files and journals alone. */
+export async function fillCatalog(options: FillOptions): Promise<IndexReport> {
+  const { catalog, roots, live, onProgress, meanwhile } = options;
+  const indexer = new Indexer(options);
+  const folders = await indexer.folders(roots);
+  await indexer.readJournals(folders);
+  const days = await Promise.all(folders.map(async (folder) => ({ folder, names: await closedFiles(folder) })));
+  const totalSegments = days.reduce((sum, { names }) => sum + names.length, 0);
+  let segments = 0;
+  onProgress({ segments, totalSegments });
+  for (const { folder, names } of days) {
+    await fillDay(options, indexer, folder, names, (entered) => {
+      segments += entered;
+      onProgress({ segments, totalSegments });
+    });
+  }
+  const { facts, report } = indexer;
+  await settleFacts(
+    {
+      catalog,
+      facts,
+      meanwhile,
+      isLive: (run) => live?.isRunLive(run) ?? false,
+      isGapOpen: (place, fromUtcMs) => live?.isGapOpen(place, fromUtcMs) ?? false,
+      offline: live === null,
+    },
+    report,
+  );
+  return report;
+}
+
+/** Reads a batch while the one before is committed. */
+async function fillDay(
+  { catalog, meanwhile, pace, signal }: FillOptions,
+  indexer: Indexer,
+  folder: DayFolder,
+  names: readonly string[],
+  onBatch: (files: number) => void,
+): Promise<void> {
+  const stretches: IndexEntry[] = [];
+  let committed: Promise<void> = Promise.resolve();
+  const commit = async (entries: readonly IndexEntry[], last: boolean) => {
+    const runs = indexer.runsOf(entries);
+    await catalog.write(async (transaction) => {
+      indexer.report.segments += await enterSegments(transaction, entries, runs, meanwhile.gone);
+      if (last) await coverAgain(transaction, stretches);
+    });
+  };
+  for (let at = 0; at < names.length; at += BATCH) {
+    const batch = names.slice(at, at + BATCH);
+    const entries = await indexer.entries(folder, batch);
+    for (const { place, startUtcMs, endUtcMs } of entries) stretches.push({ place, startUtcMs, endUtcMs } as IndexEntry);
+    await committed;
+    committed = commit(entries, at + BATCH >= names.length);
+    committed.catch(() => undefined); // awaited below or with the next batch
+    onBatch(batch.length);
+    await pace.rest(signal);
+  }
+  await committed;
+}
+
+async function closedFiles({ root, name, day }: DayFolder): Promise<string[]> {
+  const names = await list(join(root.path, name, day));
+  return names.filter((entry) => parseSegmentFile(`${day}/${entry}`) !== null).sort();
+}
