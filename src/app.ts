@@ -92,7 +92,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     });
     engine.observeFailures((root, error) => rootWatch.failed(root, error));
     const accounts = new Accounts(clock);
-    const ring = new Ring({ store, growth: (root) => recorder.growth(root), clock, log });
+    const ring = new Ring({ store, growth: (root) => recorder.growth(root), alarms, clock, log });
     const recorder = new Recorder({
       config,
       engine,
@@ -101,6 +101,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       capacityBytes: (root) => ring.capacityBytes(root),
       resolve: resolveHost,
       accounts,
+      alarms,
       clock,
       clockTrusted: () => watch.trusted,
       log,

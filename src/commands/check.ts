@@ -8,7 +8,17 @@ import { Latest } from "./latest.ts";
 const input = z.strictObject({ deep: z.boolean().default(false).describe("read every box and verify every checksum") });
 
 const findingSchema = z.object({
-  code: z.enum(["missing-file", "unknown-file", "wrong-size", "wrong-name", "unsealed", "damaged", "identity-mismatch", "left-over"]),
+  code: z.enum([
+    "root-unavailable",
+    "missing-file",
+    "unknown-file",
+    "wrong-size",
+    "wrong-name",
+    "unsealed",
+    "damaged",
+    "identity-mismatch",
+    "left-over",
+  ]),
   path: z.string(),
   message: z.string(),
 }) satisfies z.ZodType<CheckFinding>;

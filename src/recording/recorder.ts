@@ -1,3 +1,4 @@
+import type { Alarms } from "../base/alarms.ts";
 import { type Clock, sleep, untilNext } from "../base/clock.ts";
 import type { ClockMove } from "../base/clock-watch.ts";
 import { toRecorderError } from "../base/errors.ts";
@@ -28,6 +29,7 @@ export interface RecorderOptions {
   readonly resolve: Resolve;
   /** One verdict on an account serves all its streams, and probes. */
   readonly accounts: Accounts;
+  readonly alarms: Alarms;
   readonly clock: Clock;
   /** Whether the wall clock is known to be right. */
   readonly clockTrusted: () => boolean;
@@ -160,7 +162,7 @@ export class Recorder implements Part, RecorderPort {
   }
 
   #add(key: string, wanted: Wanted): void {
-    const { config, engine, store, resolve, accounts, clock, clockTrusted, log, capacityBytes } = this.#options;
+    const { config, engine, store, resolve, accounts, alarms, clock, clockTrusted, log, capacityBytes } = this.#options;
     const { fragmentMs, ringMs, ringBytes, queueBytes, segmentMs } = config.recording;
     const recorder = new StreamRecorder({
       place: wanted.place,
@@ -173,6 +175,7 @@ export class Recorder implements Part, RecorderPort {
       sizing: (root, rate) => sizeSegment(segmentMs, capacityBytes(root), this.#streams.size, rate),
       resolve,
       accounts,
+      alarms,
       clock,
       clockTrusted,
       log,

@@ -178,7 +178,9 @@ export class RunBook {
     this.#gap = null;
     this.#log.info("segment.opened", { run, sequence });
     const { clockTrusted } = owner;
-    const toUtcMs = this.#stamp(beganUtcMs);
+    // A gap no longer than rounding is none.
+    const goesOn = Math.abs(beganUtcMs - this.#accountedUtcMs) <= JOIN_MS;
+    const toUtcMs = this.#stamp(goesOn ? this.#accountedUtcMs : beganUtcMs);
     this.#work.add("segment-opened", async () => {
       if (first) await this.#store.beginRun({ ...this.#place, run, startUtcMs, startMonoMs, clockTrusted });
       await this.#store.segmentOpened(this.#place, { run, sequence }, { root, path, startUtcMs, startMonoMs });

@@ -1,14 +1,16 @@
+import type { Alarms } from "../base/alarms.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ClockMove } from "../base/clock-watch.ts";
 import { toRecorderError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { EngineStream, StreamHandlers } from "../engine/engine.ts";
 import type { StreamOptions } from "../engine/types.ts";
-import type { GapCause, TrackDescription } from "../media/types.ts";
+import { type GapCause, streamKeyText, type TrackDescription } from "../media/types.ts";
 import type { Accounts } from "../rtsp/accounts.ts";
 import { StreamSource } from "../rtsp/source.ts";
 import type { CameraEndpoint, Resolve, SessionEnd, SourceState } from "../rtsp/types.ts";
 import type { SegmentStore, StreamPlace } from "../store/types.ts";
+import { DropAlarm } from "./drop-alarm.ts";
 import { RateMeter } from "./rates.ts";
 import { type Interruption, RunBook } from "./run-book.ts";
 import type { SegmentSizing } from "./segment-policy.ts";
@@ -30,6 +32,7 @@ export interface StreamRecorderOptions {
   readonly sizing: (root: number, bytesPerSecond: number) => SegmentSizing;
   readonly resolve: Resolve;
   readonly accounts: Accounts;
+  readonly alarms: Alarms;
   readonly clock: Clock;
   readonly clockTrusted: () => boolean;
   readonly log: Logger;
@@ -42,6 +45,7 @@ export class StreamRecorder {
   readonly #log: Logger;
   readonly #book: RunBook;
   readonly #meter: RateMeter;
+  readonly #drops: DropAlarm;
   #engine: EngineStream | null = null;
   #source: StreamSource | null = null;
   #state: SourceState = { state: "idle" };
@@ -68,6 +72,7 @@ export class StreamRecorder {
     this.#book = new RunBook({ ...options, log: this.#log });
     this.#meter = new RateMeter(options.clock);
     this.#sinceMonoMs = options.clock.monoMs();
+    this.#drops = new DropAlarm(streamKeyText(options.place), options.alarms, options.clock);
   }
 
   start(): void {
@@ -104,6 +109,7 @@ export class StreamRecorder {
       },
       onDropped: (fact) => {
         this.#book.dropped(fact);
+        this.#drops.dropped(fact, this.#book.interruption?.detail ?? null);
         this.#note();
       },
     });
@@ -136,6 +142,7 @@ export class StreamRecorder {
   async stop(cause: GapCause): Promise<void> {
     this.#stopping = true;
     this.#cancelRetry();
+    this.#drops.end();
     await this.#source?.stop();
     this.#source = null;
     const engine = this.#engine;
@@ -165,6 +172,7 @@ export class StreamRecorder {
   /** Reads the counters so that rates stay those of the last seconds. */
   sample(): void {
     this.#meter.sample(this.#numbers());
+    this.#drops.look();
   }
 
   status(): StreamStatus {

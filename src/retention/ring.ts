@@ -1,3 +1,4 @@
+import type { Alarms } from "../base/alarms.ts";
 import { type Clock, sleep, untilNext } from "../base/clock.ts";
 import { type RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
@@ -6,6 +7,8 @@ import type { RootUsage, SegmentId, SegmentRemoval, SegmentRow } from "../store/
 import { capacityBytes, planRemoval, type RootGrowth } from "./plan.ts";
 
 const PASS_MS = 1000;
+/** How long a pass waits for a root; one that takes longer is left to its work, and the others get theirs. */
+const PATIENCE_MS = 1000;
 /** Segments looked up at a time; a pass goes on until enough is freed. */
 const BATCH = 16;
 /** A root that cannot be kept within its bounds is reported this often. */
@@ -20,6 +23,7 @@ export interface RingOptions {
   readonly store: SegmentRemoval;
   /** How the root with this index fills. */
   readonly growth: (root: number) => RootGrowth;
+  readonly alarms: Alarms;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -32,6 +36,10 @@ export class Ring implements Part {
   readonly #complainedMonoMs = new Map<number, number>();
   readonly #pausedUntilMonoMs = new Map<number, number>();
   readonly #refused = new Set<string>();
+  /** Roots that are being freed. */
+  readonly #working = new Map<number, Promise<void>>();
+  /** Roots without room, by path. */
+  #full: ReadonlySet<string> = new Set();
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
 
@@ -70,16 +78,27 @@ export class Ring implements Part {
 
   /** One look at every root. */
   async pass(): Promise<void> {
-    for (const usage of await this.#options.store.usage()) {
-      this.#capacities.set(usage.root, capacityBytes(usage));
-      const excess = planRemoval(usage, this.#options.growth(usage.root));
-      if (excess <= 0 || this.#options.clock.monoMs() < (this.#pausedUntilMonoMs.get(usage.root) ?? 0)) continue;
-      try {
-        await this.#free(usage, excess);
-      } catch (error) {
-        this.#fail(usage, toRecorderError(error));
-      }
+    const usages = await this.#options.store.usage();
+    for (const path of this.#full) {
+      if (!usages.some((usage) => usage.path === path)) this.#setFull(path, null);
     }
+    await Promise.all(usages.map((usage) => this.#look(usage)));
+  }
+
+  async #look(usage: RootUsage): Promise<void> {
+    const { clock } = this.#options;
+    this.#capacities.set(usage.root, capacityBytes(usage));
+    const excess = planRemoval(usage, this.#options.growth(usage.root));
+    if (excess <= 0) this.#setFull(usage.path, null);
+    if (excess <= 0 || clock.monoMs() < (this.#pausedUntilMonoMs.get(usage.root) ?? 0) || this.#working.has(usage.root)) return;
+    const work = this.#free(usage, excess)
+      .catch((error: unknown) => this.#fail(usage, toRecorderError(error)))
+      .finally(() => this.#working.delete(usage.root));
+    this.#working.set(usage.root, work);
+    const done = new AbortController();
+    const patience = sleep(clock, PATIENCE_MS, done.signal).catch(() => undefined);
+    await Promise.race([work, patience]);
+    done.abort();
   }
 
   async #free(usage: RootUsage, excessBytes: number): Promise<void> {
@@ -107,7 +126,8 @@ export class Ring implements Part {
       if (deleted === before) break;
     }
     if (deleted > 0) log.info("ring.deleted", { root: usage.path, rule, segments: deleted, bytes: freed });
-    if (freed < excessBytes) this.#complain(usage, excessBytes - freed);
+    if (freed >= excessBytes) this.#setFull(usage.path, null);
+    else if (!this.#stopping.signal.aborted) this.#complain(usage, excessBytes - freed);
   }
 
   #refuse(segment: SegmentRow): void {
@@ -117,7 +137,10 @@ export class Ring implements Part {
 
   /** A disk that keeps its files is left alone for a while; everything else, a full database above all, is tried again in the next pass. */
   #fail(usage: RootUsage, error: RecorderError): void {
-    if (isRefusal(error)) this.#pausedUntilMonoMs.set(usage.root, this.#options.clock.monoMs() + REFUSED_PAUSE_MS);
+    if (isRefusal(error)) {
+      this.#pausedUntilMonoMs.set(usage.root, this.#options.clock.monoMs() + REFUSED_PAUSE_MS);
+      this.#setFull(usage.path, `there is no room for more, and the disk keeps what should go: ${error.message}`);
+    }
     if (this.#mayComplain(usage)) this.#options.log.error("ring.not-deleted", { root: usage.path, error });
   }
 
@@ -129,7 +152,20 @@ export class Ring implements Part {
     return true;
   }
 
+  /** `why`: one sentence; null where there is room. */
+  #setFull(path: string, why: string | null): void {
+    const { alarms } = this.#options;
+    if (why === null) alarms.clear("disk-full", path);
+    else alarms.raise("disk-full", path, why);
+    this.#full = new Set(why === null ? [...this.#full].filter((full) => full !== path) : [...this.#full, path]);
+  }
+
   #complain(usage: RootUsage, missingBytes: number): void {
+    const { availableBytes, reserveBytes } = usage;
+    this.#setFull(
+      usage.path,
+      `nothing is left to delete and ${missingBytes} bytes are missing: ${availableBytes} are free, ${reserveBytes} are to stay free`,
+    );
     if (!this.#mayComplain(usage)) return;
     this.#options.log.warn("ring.no-room", {
       root: usage.path,

@@ -192,6 +192,17 @@ export class Catalog {
     });
   }
 
+  /** How far an open segment has got that cannot be finished now. */
+  noteProgress(id: SegmentId, bytes: number, endUtcMs: number): Promise<void> {
+    return this.#database.transaction(async (transaction) => {
+      await transaction.run(
+        `UPDATE segment SET bytes = ?3, end_utc_ms = max(start_utc_ms, ?4) WHERE state = ${SEGMENT_OPEN}
+         AND run_id = (SELECT run_id FROM run WHERE uuid = ?1) AND sequence = ?2`,
+        [id.run, id.sequence, bytes, endUtcMs],
+      );
+    });
+  }
+
   /** Close 6. Adds the row where the open one, or its run, never made it to the disk. */
   closeSegment(run: RunStart, sequence: number, closed: ClosedSegment): Promise<void> {
     const { root, file, startUtcMs, endUtcMs, bytes } = closed;

@@ -6,7 +6,10 @@ import type { CoverageSpan, TracedStream } from "./types.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** One row of the statements below. Open segments and runs end where they begin: how far they have got is known to the process only. */
+/**
+ * One row of the statements below. Open runs end where they begin, and so do segments that grow: how far they have got is known to the
+ * process only. One that was given up on a root that is away ends where it was durable.
+ */
 interface LedgerRow {
   readonly source: "segment" | "deletion" | "gap" | "open-segment" | "open-run";
   readonly fromUtcMs: number;
@@ -31,7 +34,7 @@ const OTHERS = `SELECT 'deletion' AS source, from_utc_ms AS fromUtcMs, to_utc_ms
   WHERE stream_id = ?1 AND from_utc_ms < ?3 AND to_utc_ms > ?2
     AND from_utc_ms >= ?2 - (SELECT longest_gap_ms FROM stream WHERE stream_id = ?1)
   UNION ALL SELECT 'gap', from_utc_ms, NULL, cause, detail, NULL FROM gap WHERE stream_id = ?1 AND to_utc_ms IS NULL
-  UNION ALL SELECT 'open-segment', s.start_utc_ms, s.start_utc_ms, run.uuid, NULL, s.sequence FROM segment AS s JOIN run ON run.run_id = s.run_id
+  UNION ALL SELECT 'open-segment', s.start_utc_ms, s.end_utc_ms, run.uuid, NULL, s.sequence FROM segment AS s JOIN run ON run.run_id = s.run_id
   WHERE s.stream_id = ?1 AND s.state <> ${SEGMENT_CLOSED} AND s.state = ${SEGMENT_OPEN}
   UNION ALL SELECT 'open-run', start_utc_ms, start_utc_ms, uuid, NULL, NULL FROM run WHERE stream_id = ?1 AND end_utc_ms IS NULL`;
 
@@ -138,8 +141,8 @@ function spansOf(rows: readonly LedgerRow[], progress: Progress): CoverageSpan[]
     else if (source === "gap") span(fromUtcMs, toUtcMs ?? nowUtcMs, (word ?? "unknown") as GapCause, detail, toUtcMs === null);
     else if (source === "open-segment") {
       const grown = progress.segment(word ?? "", sequence ?? 0);
+      span(fromUtcMs, grown?.endUtcMs ?? toUtcMs ?? fromUtcMs, "recorded", null, grown !== null);
       if (grown === null) continue;
-      span(fromUtcMs, grown.endUtcMs, "recorded", null, true);
       starts.set(word ?? "", Math.min(fromUtcMs, starts.get(word ?? "") ?? fromUtcMs));
     }
   }

@@ -8,6 +8,9 @@ import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 /** A segment that grows. How far it has got is kept here only, never written. */
 export interface OpenSegment {
   readonly root: Root;
+  /** Durable, as last reported. */
+  readonly bytes: number;
+  readonly endUtcMs: number;
   /** Path below `<root>/<name>/`. */
   readonly file: string;
   readonly run: RunStart;

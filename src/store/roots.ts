@@ -59,7 +59,7 @@ interface Slot extends RootOptions {
   state: RootState;
   detail: string | null;
   opened: OpenedRoot | null;
-  /** One at a time: a disk that hangs must not take one thread after the other. */
+  /** One at a time: a disk that hangs must not take one thread after the other. What it opened stays here until it is published or released. */
   opening: Promise<OpenedRoot> | null;
   /** The catalog's key of the root that was here last; null if none is known. */
   id: number | null;
@@ -191,17 +191,14 @@ export class Roots {
    */
   open(index: number): Promise<OpenedRoot> {
     const slot = this.#slot(index);
-    slot.opening ??= this.#open(slot)
-      .catch((error: unknown) => {
-        const { code, message } = toRecorderError(error);
-        slot.state = code === "ROOT_UNAVAILABLE" || code === "ROOT_LOCKED" || code === "NOT_FOUND" ? "absent" : "failing";
-        slot.detail = message;
-        slot.uuid = null;
-        throw error;
-      })
-      .finally(() => {
-        slot.opening = null;
-      });
+    slot.opening ??= this.#open(slot).catch((error: unknown) => {
+      slot.opening = null;
+      const { code, message } = toRecorderError(error);
+      slot.state = code === "ROOT_UNAVAILABLE" || code === "ROOT_LOCKED" || code === "NOT_FOUND" ? "absent" : "failing";
+      slot.detail = message;
+      slot.uuid = null;
+      throw error;
+    });
     return slot.opening;
   }
 
@@ -210,7 +207,7 @@ export class Roots {
     const { root } = opened;
     const slot = this.#slot(root.index);
     for (const other of this.#slots) if (other.id === root.id) other.id = null;
-    Object.assign(slot, { id: root.id, state: "present", detail: null, opened });
+    Object.assign(slot, { id: root.id, state: "present", detail: null, opened, opening: null });
     this.#handles.set(root.handle, root);
     this.#count();
   }
@@ -233,16 +230,19 @@ export class Roots {
 
   /** Lets go of a root that is not present (any more). */
   async release({ root, lock }: OpenedRoot): Promise<void> {
+    const slot = this.#slot(root.index);
+    if (slot.opened === null) Object.assign(slot, { opening: null, uuid: null });
     await lock.release();
     await this.#options.files.closeRoot(root.handle);
   }
 
-  /** Lets go of all. */
+  /** Lets go of all. A disk that hangs is not waited for. */
   async close(): Promise<void> {
     for (const slot of this.#slots) {
-      const { opened } = slot;
+      const { opened, opening } = slot;
       slot.opened = null;
       if (opened !== null) await this.release(opened);
+      opening?.then((late) => this.release(late)).catch(() => undefined);
     }
     this.#count();
   }

@@ -132,10 +132,13 @@ async function openRoots(roots: Roots, { clock, log }: StoreOptions): Promise<vo
   const answered = new AbortController();
   await Promise.all(
     roots.status().map(async ({ index, path }) => {
-      const opening = roots.open(index).then((opened) => roots.publish(opened));
-      const inTime = sleep(clock, ROOT_ANSWER_MS, answered.signal).catch(() => undefined);
+      const late = sleep(clock, ROOT_ANSWER_MS, answered.signal).then(
+        () => null,
+        () => null,
+      );
       try {
-        await Promise.race([opening, inTime]);
+        const opened = await Promise.race([roots.open(index), late]);
+        if (opened !== null) roots.publish(opened);
       } catch (error) {
         const { code, message } = toRecorderError(error);
         if (code === "ROOT_LOCKED") throw error;
@@ -334,6 +337,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
         await saveFailed(this.#context, this.roots.again(open.root) ?? open.root, place, open.file, open.finalFile);
       } catch (error) {
         this.#context.log.error("segment.not-saved", { ...id, file: open.file, error: toRecorderError(error) });
+        await this.#context.catalog.noteProgress(id, open.bytes, open.endUtcMs);
       }
     });
   }
@@ -423,8 +427,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   }
 
   /** Compares files and catalog; changes nothing. While recording, open segments are left alone. */
-  check(options: CheckOptions): Promise<CheckReport> {
-    return checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
+  async check(options: CheckOptions): Promise<CheckReport> {
+    const unseen = this.roots.status().filter(({ state }) => state !== "present");
+    const report = await checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
+    const findings = unseen.map(({ path, detail }) => ({ code: "root-unavailable" as const, path, message: `not checked: ${detail}` }));
+    return { ...report, findings: [...findings, ...report.findings] };
   }
 
   /** Reindex: builds the catalog anew from files and journals alone; while recording goes on, if `start` was called. */

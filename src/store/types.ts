@@ -217,7 +217,16 @@ export interface CheckReport {
 }
 
 export interface CheckFinding {
-  readonly code: "missing-file" | "unknown-file" | "wrong-size" | "wrong-name" | "unsealed" | "damaged" | "identity-mismatch" | "left-over";
+  readonly code:
+    | "root-unavailable"
+    | "missing-file"
+    | "unknown-file"
+    | "wrong-size"
+    | "wrong-name"
+    | "unsealed"
+    | "damaged"
+    | "identity-mismatch"
+    | "left-over";
   readonly path: string;
   readonly message: string;
 }

@@ -1,8 +1,11 @@
-import { toRecorderError } from "../base/errors.ts";
+import { sleep } from "../base/clock.ts";
+import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Root, StoreContext } from "./context.ts";
 import type { OpenSegments } from "./open-segments.ts";
 import type { RootUsage } from "./types.ts";
 
+/** How long a file system may take to say how full it is. */
+const PATIENCE_MS = 1000;
 /** A root that cannot be asked is reported this often. */
 const COMPLAIN_MS = 60_000;
 
@@ -10,6 +13,8 @@ const COMPLAIN_MS = 60_000;
 export class Usage {
   readonly #context: StoreContext;
   readonly #open: OpenSegments;
+  /** One question at a time: a disk that hangs must not take one thread after the other. */
+  readonly #asking = new Map<number, Promise<{ availableBytes: number; totalBytes: number }>>();
   readonly #complainedMonoMs = new Map<number, number>();
 
   constructor(context: StoreContext, open: OpenSegments) {
@@ -26,14 +31,35 @@ export class Usage {
   }
 
   async #of(root: Root, total: { segments: number; bytes: number } | undefined): Promise<RootUsage | null> {
-    const { index, handle, path, limitBytes, reserveBytes } = root;
+    const { index, path, limitBytes, reserveBytes } = root;
     try {
-      const space = await this.#context.files.freeSpace(handle);
+      const space = await this.#space(root);
       const segmentBytes = (total?.bytes ?? 0) + this.#open.bytes(index);
       return { root: index, path, segmentBytes, segments: total?.segments ?? 0, limitBytes, reserveBytes, ...space };
     } catch (error) {
       this.#complain(root, error);
       return null;
+    }
+  }
+
+  async #space({ handle, path }: Root): Promise<{ availableBytes: number; totalBytes: number }> {
+    const { files, clock } = this.#context;
+    let asking = this.#asking.get(handle);
+    if (asking === undefined) {
+      asking = files.freeSpace(handle).finally(() => this.#asking.delete(handle));
+      this.#asking.set(handle, asking);
+    }
+    const answered = new AbortController();
+    const late = sleep(clock, PATIENCE_MS, answered.signal).then(
+      () => null,
+      () => null,
+    );
+    try {
+      const space = await Promise.race([asking, late]);
+      if (space !== null) return space;
+      throw new RecorderError("DISK_FAULT", `${path} has not said for ${PATIENCE_MS} ms how full it is`, { path });
+    } finally {
+      answered.abort();
     }
   }
 

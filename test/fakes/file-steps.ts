@@ -53,6 +53,8 @@ export class FakeFileSteps implements FileSteps {
   readonly mounts = new Set<string>();
   /** Roots whose disks answer writes with EIO, by path. */
   readonly faulty = new Set<string>();
+  /** Looks at roots wait for it. */
+  hangs: Promise<void> | null = null;
   #dead = false;
   #handles = 0;
   readonly #open = new Map<number, { readonly path: string; readonly id: string; readonly directory: string | null }>();
@@ -133,6 +135,7 @@ export class FakeFileSteps implements FileSteps {
   }
 
   async inspectRoot(path: string): Promise<RootInspection> {
+    await this.hangs;
     const found = await stat(path).catch(() => null);
     const text = await readFile(join(path, MARKER_FILE), "utf8").catch(() => null);
     const marker = text === null ? null : JSON.parse(text);

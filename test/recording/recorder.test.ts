@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { Alarms } from "../../src/base/alarms.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { parseBoxConfig } from "../../src/config/box.ts";
 import type { DesiredCamera } from "../../src/config/types.ts";
@@ -40,6 +41,7 @@ beforeEach(() => {
     capacityBytes: () => Number.POSITIVE_INFINITY,
     resolve: async () => [],
     accounts: new Accounts(clock),
+    alarms: new Alarms(clock, silentLogger),
     clock,
     clockTrusted: () => true,
     log: silentLogger,

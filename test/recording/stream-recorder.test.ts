@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { Alarms } from "../../src/base/alarms.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { StreamRecorder } from "../../src/recording/stream-recorder.ts";
 import { Accounts } from "../../src/rtsp/accounts.ts";
@@ -14,11 +15,13 @@ let clock: SimulatedClock;
 let engine: FakeEngine;
 let store: FakeSegmentStore;
 let recorder: StreamRecorder;
+let alarms: Alarms;
 
 beforeEach(() => {
   clock = new SimulatedClock();
   engine = new FakeEngine(clock, camera().script);
   store = new FakeSegmentStore();
+  alarms = new Alarms(clock, silentLogger);
   recorder = new StreamRecorder({
     place: PLACE,
     endpoint: { url: "rtsp://10.0.0.5/live", username: null, password: null },
@@ -30,6 +33,7 @@ beforeEach(() => {
     sizing: () => ({ maxDurationMs: 60_000, preallocateBytes: 1024 }),
     resolve: async () => [],
     accounts: new Accounts(clock),
+    alarms,
     clock,
     clockTrusted: () => true,
     log: silentLogger,
@@ -167,6 +171,33 @@ describe("status", () => {
     });
     expect(recorder.status()).toMatchObject({ state: "buffering", cause: "disk-fault", sinceUtcMs: droppedUtcMs });
     await recorder.stop("not-planned");
+  });
+
+  test("media that is dropped is counted in an alarm, until none is for a minute", async () => {
+    const stream = await recording();
+    const drop = (bytes: number) => {
+      const fromUtcMs = clock.utcMs();
+      stream.handlers.onDropped({ kind: "dropped", stream: 1, cause: "queue", fragments: 2, bytes, fromUtcMs, toUtcMs: fromUtcMs + 2000 });
+    };
+    const since = new Date(clock.utcMs()).toISOString();
+    drop(100);
+    await clock.advance(59_000);
+    recorder.sample();
+    drop(50);
+    expect(alarms.list()).toMatchObject([
+      {
+        code: "media-dropped",
+        subject: "gate/main",
+        detail: `4 fragments of 150 bytes were dropped since ${since}; media is dropped: the disk does not keep up`,
+      },
+    ]);
+    await clock.advance(60_000);
+    recorder.sample();
+    expect(alarms.list()).toEqual([]);
+    drop(1);
+    expect(alarms.list()[0]?.detail).toContain("2 fragments of 1 bytes");
+    await recorder.stop("not-planned");
+    expect(alarms.list()).toEqual([]);
   });
 
   test("while a lost camera is tried again, the reason stays", async () => {

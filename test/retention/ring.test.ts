@@ -1,9 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
+import { Alarms } from "../../src/base/alarms.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { RecorderError } from "../../src/base/errors.ts";
 import { type LogFields, type Logger, silentLogger } from "../../src/base/log.ts";
 import { Ring } from "../../src/retention/ring.ts";
-import type { SegmentRemoval, SegmentRow } from "../../src/store/types.ts";
+import type { RootUsage, SegmentRemoval, SegmentRow } from "../../src/store/types.ts";
 import { SimulatedClock } from "../fakes/clock.ts";
 
 const STILL = { reservedBytes: 0, reserveStepBytes: 0, openSegments: 0, bytesPerSecond: 0 };
@@ -49,27 +50,75 @@ function storeOf(count: number, limitBytes: number, leased: ReadonlySet<number> 
   };
 }
 
+let alarms: Alarms;
+beforeEach(() => {
+  alarms = new Alarms(new SimulatedClock(), silentLogger);
+});
+
 describe("Ring", () => {
   test("deletes oldest first and no more than needed", async () => {
     const store = storeOf(40, 195);
-    await new Ring({ store, growth: () => STILL, clock: systemClock, log: silentLogger }).pass();
+    await new Ring({ store, growth: () => STILL, alarms, clock: systemClock, log: silentLogger }).pass();
     expect(store.left()).toEqual(Array.from({ length: 19 }, (_, index) => index + 21));
   });
 
   test("passes leased segments over", async () => {
     const store = storeOf(4, 20, new Set([0, 2]));
-    await new Ring({ store, growth: () => STILL, clock: systemClock, log: silentLogger }).pass();
+    await new Ring({ store, growth: () => STILL, alarms, clock: systemClock, log: silentLogger }).pass();
     expect(store.left()).toEqual([0, 2]);
   });
 
   test("says so once a minute when nothing more can go, and does not spin", async () => {
     const warned: LogFields[] = [];
     const log: Logger = { ...silentLogger, warn: (_event, fields = {}) => void warned.push(fields) };
-    const ring = new Ring({ store: storeOf(3, 10, new Set([0, 1, 2])), growth: () => STILL, clock: systemClock, log });
+    const ring = new Ring({ store: storeOf(3, 10, new Set([0, 1, 2])), growth: () => STILL, alarms, clock: systemClock, log });
     await ring.pass();
     await ring.pass();
     expect(warned).toHaveLength(1);
     expect(warned[0]).toMatchObject({ missingBytes: 20 });
+  });
+
+  test("an alarm stands while a root has no room and nothing may be deleted", async () => {
+    const store = storeOf(3, 20, new Set([0, 1, 2]));
+    const ring = new Ring({ store, growth: () => STILL, alarms, clock: new SimulatedClock(), log: silentLogger });
+    await ring.pass();
+    expect(alarms.list()).toMatchObject([
+      { code: "disk-full", subject: "/srv", detail: expect.stringContaining("nothing is left to delete and 10 bytes are missing") },
+    ]);
+    const [usage] = await store.usage();
+    store.usage = async () => (usage === undefined ? [] : [{ ...usage, limitBytes: 30 }]);
+    await ring.pass();
+    expect(alarms.list()).toEqual([]);
+    store.usage = async () => (usage === undefined ? [] : [usage]);
+    await ring.pass();
+    expect(alarms.list()).toHaveLength(1);
+    store.usage = async () => [];
+    await ring.pass();
+    expect(alarms.list()).toEqual([]);
+  });
+
+  test("a root whose disk hangs does not keep the others waiting, and is not asked twice", async () => {
+    const clock = new SimulatedClock();
+    const store = storeOf(3, 10);
+    let asked = 0;
+    let usages: readonly RootUsage[] = [];
+    const { oldestSegments, usage } = store;
+    store.usage = async () => [0, 1].flatMap((root) => usages.map((one) => ({ ...one, root })));
+    store.oldestSegments = async (root, limit) => {
+      if (root === 1) return oldestSegments(root, limit);
+      asked += 1;
+      return new Promise(() => {});
+    };
+    const ring = new Ring({ store, growth: () => STILL, alarms, clock, log: silentLogger });
+    for (let pass = 0; pass < 2; pass += 1) {
+      usages = await usage();
+      const passing = ring.pass();
+      await clock.advance(1000);
+      await passing;
+    }
+    expect(store.left()).toEqual([2]);
+    expect(asked).toBe(1);
+    expect(clock.pendingTimers).toBe(0);
   });
 
   describe("a root that refuses to delete", () => {
@@ -83,7 +132,7 @@ describe("Ring", () => {
         tried.push(sequence);
         throw REFUSED;
       };
-      const ring = new Ring({ store, growth: () => STILL, clock, log: silentLogger });
+      const ring = new Ring({ store, growth: () => STILL, alarms, clock, log: silentLogger });
       await ring.pass();
       await ring.pass();
       expect(tried).toEqual([0, 1]);
@@ -99,7 +148,7 @@ describe("Ring", () => {
         if (id.sequence === 0) throw REFUSED;
         return deleteSegment(id, rule);
       };
-      const ring = new Ring({ store, growth: () => STILL, clock: new SimulatedClock(), log: silentLogger });
+      const ring = new Ring({ store, growth: () => STILL, alarms, clock: new SimulatedClock(), log: silentLogger });
       await ring.pass();
       expect(store.left()).toEqual([0, 4, 5]);
     });
@@ -112,7 +161,7 @@ describe("Ring", () => {
         if (full) throw new RecorderError("DISK_FULL", "database or disk is full");
         return deleteSegment(id, rule);
       };
-      const ring = new Ring({ store, growth: () => STILL, clock: new SimulatedClock(), log: silentLogger });
+      const ring = new Ring({ store, growth: () => STILL, alarms, clock: new SimulatedClock(), log: silentLogger });
       await ring.pass();
       full = false;
       await ring.pass();
@@ -130,7 +179,7 @@ describe("Ring", () => {
         if (root === 0) throw REFUSED;
         return oldestSegments(root, limit);
       };
-      await new Ring({ store, growth: () => STILL, clock: new SimulatedClock(), log: silentLogger }).pass();
+      await new Ring({ store, growth: () => STILL, alarms, clock: new SimulatedClock(), log: silentLogger }).pass();
       expect(store.left()).toEqual([2]);
     });
   });

@@ -191,6 +191,9 @@ it("finishes what a root held when it went, once it is back, and leaves alone wh
   await unmount();
   await pass(1000);
   await store.segmentFailed(GATE, { run: RUN, sequence: 0 });
+  const held = { fromUtcMs: T0, toUtcMs: T0 + 3000 };
+  expect((await box.rows()).find((row) => row.kind === "segment")).toMatchObject({ state: "open", bytes: 1500, ...held });
+  expect(await store.coverageSpans(GATE, held)).toContainEqual({ ...held, state: "recorded", detail: null, live: false });
   await remount();
   await pass(500);
   await box.grow({ run: RUN, sequence: 1 }, T0 + 10_000);

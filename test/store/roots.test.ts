@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import type { RootOptions, Roots } from "../../src/store/roots.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { StreamPlace } from "../../src/store/types.ts";
+import { settle } from "../fakes/clock.ts";
 import { FakeFileSteps } from "../fakes/file-steps.ts";
 import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
 
@@ -191,6 +192,41 @@ it("is locked against other processes, which is no state of a root", async () =>
   await expect(box.open({ roots: [root("a")], stateDir: path("other-state") })).rejects.toMatchObject({ code: "ROOT_LOCKED" });
 });
 
+it("a disk that hangs at the start is waited for two seconds, and taken when it answers", async () => {
+  let answer = () => {};
+  box.files.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  const opening = open("a");
+  while (box.clock.pendingTimers === 0) await settle();
+  await box.clock.advance(2000);
+  const roots = await opening;
+  expect(states(roots)).toEqual(["absent"]);
+  const again = [roots.open(0), roots.open(0)];
+  answer();
+  const [one, two] = await Promise.all(again);
+  expect(one).toBe(two);
+  expect(roots.present()).toEqual([]);
+  if (one !== undefined) roots.publish(one);
+  expect(states(roots)).toEqual(["present"]);
+  expect(box.files.openRoots).toHaveLength(1);
+});
+
+it("lets go of a disk that answers after the end", async () => {
+  let answer = () => {};
+  box.files.hangs = new Promise((resolve) => {
+    answer = resolve;
+  });
+  const opening = open("a");
+  while (box.clock.pendingTimers === 0) await settle();
+  await box.clock.advance(2000);
+  const roots = await opening;
+  await store.stop();
+  answer();
+  await roots.open(0).catch(() => undefined);
+  while (box.files.openRoots.length > 0) await settle();
+});
+
 it("a root that takes no writes is failing, and read all the same", async () => {
   store = await box.start();
   await box.want([GATE]);
@@ -205,6 +241,8 @@ it("a root that takes no writes is failing, and read all the same", async () => 
   expect(await store.lease({ run: RUN, sequence: 0 })).not.toBeNull();
   expect(await store.oldestSegments(0, 1)).toEqual([]);
   expect(await store.deleteSegment({ run: RUN, sequence: 0 }, "limit")).toBe(false);
+  const { findings } = await store.check({ deep: false, signal: new AbortController().signal, onProgress() {} });
+  expect(findings).toMatchObject([{ code: "root-unavailable", path: box.root, message: expect.stringContaining("Input/output error") }]);
 });
 
 it("recordings of an absent root are listed, but not handed out", async () => {
