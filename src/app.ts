@@ -129,6 +129,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
     };
     await start(createHttpApi(context));
     await notifyServiceManager({ ready: true, status: "recording" }, log);
+    void store.settle();
     log.info("service.ready", { afterMs: clock.monoMs() - startedMonoMs, socket: config.api.socket });
     await aborted(signal);
   } catch (error) {

@@ -2,6 +2,7 @@ import { chmod, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
 import { RecorderError } from "../base/errors.ts";
+import { sizeOf } from "./context.ts";
 import { Connection, Database, sqliteCode } from "./database.ts";
 import { isDamage } from "./live-database.ts";
 import { CATALOG_MIGRATIONS, STATE_MIGRATIONS } from "./schema.ts";
@@ -10,6 +11,8 @@ const CATALOG = "catalog.db";
 /** One that is being filled; nobody reads it. */
 const FRESH = "catalog.db.new";
 const DAMAGED = "catalog.db.damaged-";
+/** Key in `meta`: why the catalog does not have everything. */
+const INCOMPLETE = "incomplete";
 /** Answers that are the disk's or the caller's fault, not the content's. */
 const NOT_CONTENT: readonly string[] = ["SQLITE_IOERR", "SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_PERM"];
 
@@ -23,25 +26,47 @@ export async function openDatabase(path: string, synchronous: "NORMAL" | "FULL")
 }
 
 /**
- * Opens the catalog (Start 2). One whose content cannot be right is set aside and replaced by an empty one: `damage` then says why.
+ * Opens the catalog (Start 1). One whose content cannot be right is set aside (Damage 1) and replaced by an empty one. `incomplete`: why it
+ * does not have everything, null if it has; it says so itself until `markComplete`, whatever becomes of the process.
  */
 export async function openCatalog(
   stateDir: string,
   utcMs: number,
-): Promise<{ readonly database: Database; readonly damage: string | null }> {
+): Promise<{ readonly database: Database; readonly incomplete: string | null }> {
   await removeDatabase(join(stateDir, FRESH));
   const path = join(stateDir, CATALOG);
   try {
+    if ((await sizeOf(path)) === null) return await openEmpty(path, "there was none");
     const database = await openDatabase(path, "NORMAL");
-    const wrong = await schemaProblem(database);
-    if (wrong === null) return { database, damage: null };
-    await database.close();
-    throw new RecorderError("DATABASE_FAILED", `${path}: ${wrong}`, { sqlite: "SQLITE_CORRUPT" });
+    try {
+      const wrong = await schemaProblem(database);
+      if (wrong !== null) throw new RecorderError("DATABASE_FAILED", `${path}: ${wrong}`, { sqlite: "SQLITE_CORRUPT" });
+      const row = await database.get<{ value: string }>("SELECT value FROM meta WHERE key = ?", [INCOMPLETE]);
+      return { database, incomplete: row?.value ?? null };
+    } catch (error) {
+      await database.close().catch(() => undefined); // what it answers does not matter any more
+      throw error;
+    }
   } catch (error) {
     if (!(error instanceof RecorderError) || !isOfContent(error)) throw error;
     await setAside(stateDir, utcMs);
-    return { database: await openDatabase(path, "NORMAL"), damage: error.message };
+    return await openEmpty(path, error.message);
   }
+}
+
+async function openEmpty(path: string, why: string): Promise<{ readonly database: Database; readonly incomplete: string }> {
+  const database = await openDatabase(path, "NORMAL");
+  await database.transaction((transaction) => transaction.run("INSERT INTO meta (key, value) VALUES (?, ?)", [INCOMPLETE, why]));
+  return { database, incomplete: why };
+}
+
+/** An empty catalog in the place of one that was damaged. */
+export function openReplacement(stateDir: string, why: string): Promise<{ readonly database: Database }> {
+  return openEmpty(join(stateDir, CATALOG), why);
+}
+
+export async function markComplete(database: Pick<Database, "transaction">): Promise<void> {
+  await database.transaction((transaction) => transaction.run("DELETE FROM meta WHERE key = ?", [INCOMPLETE]));
 }
 
 /** An empty catalog beside the one that serves. */
@@ -78,8 +103,15 @@ export async function removeFresh(stateDir: string): Promise<void> {
   await removeDatabase(join(stateDir, FRESH));
 }
 
-/** What is wrong with tables, indexes or triggers; null if they are those of this program. */
+/**
+ * What is wrong with tables, indexes or triggers, and with the content of the small ones; null if they are those of this program. The large
+ * ones would take too long: what is wrong with them is found when they are read, or behind READY.
+ */
 async function schemaProblem(database: Database): Promise<string | null> {
+  for (const table of ["root", "stream", "meta"]) {
+    const [row] = await database.all<{ integrity_check: string }>(`PRAGMA integrity_check(${table})`);
+    if (row?.integrity_check !== "ok") return `table ${table}: ${row?.integrity_check}`;
+  }
   const sql = "SELECT type, name, tbl_name AS onTable, sql FROM sqlite_schema ORDER BY type, name";
   const found = await database.all<{ name: string }>(sql);
   const model = await Connection.open(":memory:", sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE);

@@ -29,6 +29,8 @@ export interface FillOptions {
   readonly pace: Pace;
   readonly signal: AbortSignal;
   onProgress(progress: { readonly segments: number; readonly totalSegments: number }): void;
+  /** The oldest day is in. If given it is entered before its turn, right after the newest: that is where room comes from. */
+  readonly onOldest?: () => void;
 }
 
 /** Reindex 3 to 5 of README.md: fills a catalog from files and journals alone. */
@@ -41,25 +43,24 @@ export async function fillCatalog(options: FillOptions): Promise<IndexReport> {
   const totalSegments = days.reduce((sum, { names }) => sum + names.length, 0);
   let segments = 0;
   onProgress({ segments, totalSegments });
-  for (const { folder, names } of days) {
+  const [newest = "", oldest = ""] = [folders[0]?.day, folders.at(-1)?.day];
+  const rank = ({ day }: DayFolder) => (options.onOldest === undefined || day === newest ? 0 : day === oldest ? 1 : 2);
+  for (const { folder, names } of days.toSorted((a, b) => rank(a.folder) - rank(b.folder))) {
+    if (rank(folder) === 2) options.onOldest?.();
     await fillDay(options, indexer, folder, names, (entered) => {
       segments += entered;
       onProgress({ segments, totalSegments });
     });
   }
-  const { facts, report } = indexer;
-  await settleFacts(
-    {
-      catalog,
-      facts,
-      meanwhile,
-      isLive: (run) => live?.isRunLive(run) ?? false,
-      isGapOpen: (place, fromUtcMs) => live?.isGapOpen(place, fromUtcMs) ?? false,
-      offline: live === null,
-    },
-    report,
-  );
-  return report;
+  const settled = await settleFacts({
+    catalog,
+    facts: indexer.facts,
+    meanwhile,
+    isLive: (run) => live?.isRunLive(run) ?? false,
+    isGapOpen: (place, fromUtcMs) => live?.isGapOpen(place, fromUtcMs) ?? false,
+    offline: live === null,
+  });
+  return { ...indexer.report, ...settled };
 }
 
 /** Reads a batch while the one before is committed. */

@@ -25,7 +25,7 @@ export interface SettleOptions {
 }
 
 /** Enters what segments do not tell: ends of runs, gaps and deletions. What is there already stays; doing it twice changes nothing. */
-export async function settleFacts(options: SettleOptions, report: Pick<IndexReport, "gaps" | "deletions">): Promise<void> {
+export async function settleFacts(options: SettleOptions): Promise<Pick<IndexReport, "gaps" | "deletions">> {
   const { catalog, facts, meanwhile } = options;
   const ends = new Map<string, readonly [run: string, atUtcMs: number, cause: string]>();
   for (const [run, { end }] of facts.runs) if (end !== null) ends.set(run, [run, end.atUtcMs, end.cause]);
@@ -35,11 +35,13 @@ export async function settleFacts(options: SettleOptions, report: Pick<IndexRepo
     await catalog.write((transaction) => endRuns(transaction, all.slice(at, at + ENDS)));
   }
   await endOthers(options);
+  const report = { gaps: 0, deletions: 0 };
   for (const stream of facts.streams.values()) {
     report.deletions += await catalog.write((transaction) => enterDeletions(transaction, stream));
     report.gaps += await catalog.write((transaction) => enterGaps(transaction, stream, options));
   }
   await catalog.write(measureLongest);
+  return report;
 }
 
 /** Runs that nothing says the end of: their end is that of their last media, and why is unknown. */

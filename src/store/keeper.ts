@@ -1,7 +1,8 @@
 import type { Alarms } from "../base/alarms.ts";
+import { sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import { Catalog } from "./catalog.ts";
-import { installFresh, openCatalog, openFresh, removeFresh } from "./catalog-file.ts";
+import { installFresh, markComplete, openCatalog, openFresh, openReplacement, removeFresh, setAside } from "./catalog-file.ts";
 import type { StoreContext } from "./context.ts";
 import type { Database } from "./database.ts";
 import { fillCatalog, type LiveState } from "./fill.ts";
@@ -9,14 +10,17 @@ import type { Gaps } from "./gaps.ts";
 import type { LiveDatabase } from "./live-database.ts";
 import type { OpenSegments } from "./open-segments.ts";
 import { Pace } from "./pace.ts";
+import { parseStreamName } from "./paths.ts";
+import { list } from "./removal.ts";
+import type { Roots } from "./roots.ts";
 import type { ReindexOptions, ReindexReport } from "./types.ts";
 import type { Wanted } from "./wanted.ts";
 
 /** `catalog.db` as it was opened. */
 export interface CatalogFile {
   readonly database: LiveDatabase;
-  /** Why what was there had to be set aside; null if it had not. */
-  readonly damage: string | null;
+  /** Why it does not have everything; null if it has. */
+  readonly incomplete: string | null;
   readonly stateDir: string;
   readonly alarms: Pick<Alarms, "raise" | "clear">;
 }
@@ -27,15 +31,59 @@ export interface KeeperOptions extends CatalogFile {
   readonly wanted: () => Promise<Wanted>;
   readonly open: OpenSegments;
   readonly gaps: Gaps;
+  readonly roots: Pick<Roots, "known">;
 }
+
+/** Share of time in which a catalog that was lost is filled again behind the recording. */
+const REFILL_SHARE = 0.5;
+/** A refill that failed is begun again so much later. */
+const RETRY_MS = 60_000;
 
 /** Keeps the catalog what files and journals say: Reindex of README.md. */
 export class Keeper implements LiveState {
   readonly #options: KeeperOptions;
-  #busy = false;
+  readonly #stopping = new AbortController();
+  /** What is under way, one at a time; null if nothing is. */
+  #work: Promise<unknown> | null = null;
+  /** Why the catalog does not have everything; null while it has. */
+  #damage: string | null;
+  #settled = false;
+  #replacements = 0;
+  #knowsOldest = false;
+  #refilling: Promise<void> | null = null;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#damage = options.incomplete;
+  }
+
+  /** Start 1: from here on a catalog that turns out damaged is replaced. Raises the alarm for one that was found so. */
+  async begin(): Promise<void> {
+    this.#options.database.repair = (error) => this.#replace(error);
+    if (this.#damage === null) return;
+    if (await this.#hasRecordings()) this.#alarm(this.#damage);
+    else await this.#complete();
+  }
+
+  /** Counts the catalogs that had to be replaced. */
+  get replacements(): number {
+    return this.#replacements;
+  }
+
+  /** False while the catalog cannot tell which segments are the oldest. */
+  get knowsOldest(): boolean {
+    return this.#damage === null || this.#knowsOldest;
+  }
+
+  /** Behind READY: fills a catalog that had to be set aside. Resolves when it is complete, or the service stops. */
+  async settle(): Promise<void> {
+    this.#settled = true;
+    if (this.#damage !== null) await this.#refill();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new RecorderError("NOT_RUNNING", "the service stops"));
+    await Promise.allSettled([this.#work, this.#refilling]);
   }
 
   isRunLive(run: string): boolean {
@@ -51,10 +99,18 @@ export class Keeper implements LiveState {
    * records, and the next start tells why the last process ended. After a rejection the old one serves on.
    * @throws RecorderError CONFLICT while another one is under way.
    */
-  async reindex({ signal, onProgress }: ReindexOptions, recording: boolean): Promise<ReindexReport> {
+  async reindex(options: ReindexOptions, recording: boolean): Promise<ReindexReport> {
+    if (this.#work !== null) throw new RecorderError("CONFLICT", "the catalog is being rebuilt already");
+    return this.#alone(async () => {
+      const signal = AbortSignal.any([options.signal, this.#stopping.signal]);
+      const report = await this.#reindex({ ...options, signal }, recording);
+      await this.#complete();
+      return report;
+    });
+  }
+
+  async #reindex({ signal, onProgress }: ReindexOptions, recording: boolean): Promise<ReindexReport> {
     const { context, database, stateDir } = this.#options;
-    if (this.#busy) throw new RecorderError("CONFLICT", "the catalog is being rebuilt already");
-    this.#busy = true;
     const beganMonoMs = context.clock.monoMs();
     const fresh = await openFresh(stateDir);
     const catalog = new Catalog(fresh);
@@ -90,8 +146,105 @@ export class Keeper implements LiveState {
       throw error;
     } finally {
       context.catalog.unwatch(meanwhile);
-      this.#busy = false;
     }
+  }
+
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#work !== null) await this.#work.catch(() => undefined);
+    const mine = work();
+    this.#work = mine;
+    try {
+      return await mine;
+    } finally {
+      this.#work = null;
+    }
+  }
+
+  /** Damage 1 to 3: the damaged catalog is set aside; an empty one takes its place and is told what goes on. */
+  async #replace(error: unknown): Promise<void> {
+    const { context, database, stateDir } = this.#options;
+    const { message } = toRecorderError(error);
+    this.#alarm(message);
+    const roots = this.#options.roots.known();
+    this.#knowsOldest = false;
+    await database.change(async (served) => {
+      await served.close().catch(() => undefined); // what it answers does not matter any more
+      await setAside(stateDir, context.clock.utcMs());
+      const { database: empty } = await openReplacement(stateDir, message);
+      const catalog = new Catalog(empty);
+      await Promise.all([catalog.takeRoots(roots), ...this.#restate(catalog)]);
+      return empty;
+    });
+    this.#damage = message;
+    this.#replacements += 1;
+    if (this.#settled) void this.#refill();
+  }
+
+  /** Damage 4: behind the recording the catalog is filled from files and journals. */
+  #refill(): Promise<void> {
+    this.#refilling ??= this.#untilFilled().finally(() => {
+      this.#refilling = null;
+    });
+    return this.#refilling;
+  }
+
+  async #untilFilled(): Promise<void> {
+    const { context } = this.#options;
+    const { signal } = this.#stopping;
+    while (this.#damage !== null && !signal.aborted) {
+      try {
+        await this.#alone(() => this.#fill(signal));
+      } catch (error) {
+        if (signal.aborted) return;
+        context.log.error("catalog.not-filled", { error: toRecorderError(error) });
+        await sleep(context.clock, RETRY_MS, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #fill(signal: AbortSignal): Promise<void> {
+    const { context } = this.#options;
+    const damage = this.#damage;
+    const beganMonoMs = context.clock.monoMs();
+    const { catalog } = context;
+    const meanwhile = catalog.watch();
+    try {
+      const report = await fillCatalog({
+        context,
+        catalog,
+        roots: context.roots,
+        wanted: await this.#options.wanted(),
+        meanwhile,
+        live: this,
+        pace: new Pace(context.clock, REFILL_SHARE),
+        signal,
+        onProgress: () => {},
+        onOldest: () => {
+          this.#knowsOldest = true;
+        },
+      });
+      context.log.info("catalog.filled", { ...report, tookMs: Math.round(context.clock.monoMs() - beganMonoMs) });
+      if (damage === this.#damage) await this.#complete();
+    } finally {
+      catalog.unwatch(meanwhile);
+    }
+  }
+
+  async #hasRecordings(): Promise<boolean> {
+    for (const { path } of this.#options.context.roots) {
+      if ((await list(path)).some((name) => parseStreamName(name) !== null)) return true;
+    }
+    return false;
+  }
+
+  #alarm(detail: string): void {
+    this.#options.alarms.raise("catalog-damaged", "", `the catalog was damaged and is being rebuilt from files: ${detail}`);
+  }
+
+  async #complete(): Promise<void> {
+    await markComplete(this.#options.database);
+    this.#damage = null;
+    this.#options.alarms.clear("catalog-damaged", "");
   }
 
   /** Reindex 6: all calls wait while the fresh catalog takes the place of the one that served. */

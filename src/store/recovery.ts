@@ -4,6 +4,9 @@ import type { SegmentHead } from "../engine/types.ts";
 import type { GapCause } from "../media/types.ts";
 import type { StoredSegment, StoredStream } from "./catalog.ts";
 import { exists, type Root, type StoreContext, sizeOf, writeJournal } from "./context.ts";
+import { Facts } from "./facts.ts";
+import { settleFacts } from "./index-facts.ts";
+import type { DayFolder } from "./indexer.ts";
 import type { JournalFact } from "./journal.ts";
 import { eachOf } from "./lanes.ts";
 import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, stampAsUtcMs } from "./paths.ts";
@@ -48,6 +51,7 @@ export interface RecoveryOptions {
 export async function recover({ cause, ...options }: RecoveryOptions & { readonly cause: GapCause }): Promise<RecoveryReport> {
   const recovery = new Recovery(options, options.context.roots);
   await recovery.files();
+  if (recovery.report.adopted > 0) await recovery.learn();
   await recovery.accountForDowntime(cause);
   return recovery.report;
 }
@@ -70,6 +74,9 @@ class Recovery {
   readonly #streams = new Map<string, StoredStream[]>();
   /** By root and folder name, the day from which on files may lack their rows. Learnt before anything is entered. */
   readonly #firstDays = new Map<string, string>();
+
+  /** Day folders that were looked into. */
+  readonly #scanned: DayFolder[] = [];
 
   constructor(options: RecoveryOptions, roots: readonly Root[]) {
     this.#options = options;
@@ -145,6 +152,7 @@ class Recovery {
     const known = await this.#filesFrom(root, name, from);
     const lost: string[] = [];
     for (const day of days.filter((candidate) => candidate >= from)) {
+      this.#scanned.push({ root, name, day });
       for (const entry of (await list(join(root.path, name, day))).sort()) {
         const file = `${day}/${entry}`;
         if (entry.endsWith(OPEN_SUFFIX)) {
@@ -192,6 +200,19 @@ class Recovery {
     if (place === null) return;
     await enterFile(this.#context, root, place, head, file);
     this.report.adopted += 1;
+  }
+
+  /** Start 5: where rows were lost, those of runs and gaps may be as well, and their journals tell how they ended. */
+  async learn(): Promise<void> {
+    const { catalog } = this.#context;
+    const facts = new Facts();
+    for (const { root, name, day } of this.#scanned.toSorted((a, b) => a.day.localeCompare(b.day))) {
+      await this.#attempt(join(root.path, name, day), () => facts.read(root, name, day));
+    }
+    facts.settle();
+    const meanwhile = catalog.watch();
+    await settleFacts({ catalog, facts, meanwhile, isLive: () => false, isGapOpen: () => false, offline: true });
+    catalog.unwatch(meanwhile);
   }
 
   /** Start 5, the other way: open rows whose file is nowhere. What they held was never reported durable. */

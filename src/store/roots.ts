@@ -117,8 +117,8 @@ export class Roots {
   }
 
   /** Every configured root that the catalog knows, present or not. */
-  known(): readonly { readonly id: number; readonly index: number; readonly path: string }[] {
-    return this.#slots.flatMap(({ id, index, path }) => (id === null ? [] : [{ id, index, path }]));
+  known(): readonly { readonly id: number; readonly index: number; readonly path: string; readonly uuid: string | null }[] {
+    return this.#slots.flatMap(({ id, index, path, uuid }) => (id === null ? [] : [{ id, index, path, uuid }]));
   }
 
   /** Whether files of this root (the catalog's key) may be read where its path leads. */

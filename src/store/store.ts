@@ -118,7 +118,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
     releases.push(() => heartbeat.close());
     const { stateDir, alarms } = options;
-    const file = { database, damage: found.damage, stateDir, alarms };
+    const file = { database, incomplete: found.incomplete, stateDir, alarms };
     return new Store({ context, roots, configured: options.roots, state, heartbeat, file, release });
   } catch (error) {
     await release();
@@ -190,7 +190,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#gaps = new Gaps(context, roots);
     this.#open = new OpenSegments(roots, context.clock);
     this.#usage = new Usage(context, this.#open);
-    this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, wanted: () => this.#wanted() });
+    this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, roots, wanted: () => this.#wanted() });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
   }
@@ -201,11 +201,21 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const beganMonoMs = clock.monoMs();
     const cause = endOfLastProcess(await this.#state.lastBootId(), boot);
     const wanted = await this.#wanted();
-    const report = await recover({ ...this.#recovering(signal, wanted), cause });
+    await this.#keeper.begin();
+    let report = await recover({ ...this.#recovering(signal, wanted), cause });
+    // What recovery learnt from a catalog that turned out damaged is worth nothing.
+    for (let replaced = 0; replaced < this.#keeper.replacements; replaced += 1) {
+      report = await recover({ ...this.#recovering(signal, wanted), cause });
+    }
     await this.#gaps.load(wanted);
     await this.#state.setBootId(boot);
     this.#started = true;
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
+  }
+
+  /** Behind READY: goes on with what start did not wait for. Resolves when that is done; never rejects. */
+  settle(): Promise<void> {
+    return this.#keeper.settle();
   }
 
   /** End of the newest that is recorded or accounted for, 0 if nothing is: no time of a later boot is before it. */
@@ -244,6 +254,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#stopped = true;
     this.#stopping.abort();
     this.#leases.clear();
+    await this.#keeper.stop();
     await Promise.allSettled(this.#recoveries);
     await this.#lanes.idle();
     await this.#release();
@@ -401,7 +412,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
 
   async oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]> {
     const present = this.roots.at(root);
-    if (present === null) return [];
+    if (present === null || !this.#keeper.knowsOldest) return [];
     const stored = await this.#context.catalog.oldest(present.id, limit + this.#leases.size + this.#deleting.size);
     const free = stored.filter((segment) => !this.#leases.holds(segment) && !this.#deleting.has(segmentKey(segment)));
     return free
