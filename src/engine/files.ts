@@ -7,8 +7,15 @@ export interface EngineFiles extends Omit<NativeFiles, "readSegments" | "listFol
   listFolder(directory: string): Promise<readonly FolderEntry[]>;
 }
 
-/** The addon's file steps with its errors mapped to `RecorderError`. */
+/** Steps that change the same root at a time. */
+const WIDTH = 2;
+
+/**
+ * The addon's file steps with its errors mapped to `RecorderError`. Few at a time change the same root, the others in order behind them: a
+ * disk that hangs must not occupy all worker threads, which databases and other disks need too.
+ */
 export function engineFiles(files: NativeFiles): EngineFiles {
+  const lanes = new RootLanes();
   return {
     inspectRoot: (path) => nativeAsync(() => files.inspectRoot(path)),
     adoptRoot: (path, inspected, id, serial) => nativeAsync(() => files.adoptRoot(path, inspected, id, serial)),
@@ -20,10 +27,32 @@ export function engineFiles(files: NativeFiles): EngineFiles {
     readSegment: (path) => nativeAsync(() => files.readSegment(path)),
     readSegments: async (directory, names) => JSON.parse(await nativeAsync(() => files.readSegments(directory, names))),
     listFolder: async (directory) => JSON.parse(await nativeAsync(() => files.listFolder(directory))),
-    recoverSegment: (root, path) => nativeAsync(() => files.recoverSegment(root, path)),
-    renameDurable: (root, from, to) => nativeAsync(() => files.renameDurable(root, from, to)),
-    removeDurable: (root, path, pruneDirectory) => nativeAsync(() => files.removeDurable(root, path, pruneDirectory)),
-    appendDurable: (root, path, line) => nativeAsync(() => files.appendDurable(root, path, line)),
+    recoverSegment: (root, path) => lanes.run(root, () => nativeAsync(() => files.recoverSegment(root, path))),
+    renameDurable: (root, from, to) => lanes.run(root, () => nativeAsync(() => files.renameDurable(root, from, to))),
+    removeDurable: (root, path, pruneDirectory) =>
+      lanes.run(root, () => nativeAsync(() => files.removeDurable(root, path, pruneDirectory))),
+    appendDurable: (root, path, line) => lanes.run(root, () => nativeAsync(() => files.appendDurable(root, path, line))),
     freeSpace: (root) => nativeAsync(() => files.freeSpace(root)),
   };
+}
+
+/** Runs a bounded number of steps of each root. */
+class RootLanes {
+  readonly #lanes = new Map<number, { running: number; readonly waiting: (() => void)[] }>();
+
+  async run<T>(root: number, step: () => Promise<T>): Promise<T> {
+    const lane = this.#lanes.get(root) ?? { running: 0, waiting: [] };
+    this.#lanes.set(root, lane);
+    if (lane.running < WIDTH) lane.running += 1;
+    else await new Promise<void>((resolve) => lane.waiting.push(resolve));
+    try {
+      return await step();
+    } finally {
+      // Who waits takes this one's place.
+      const next = lane.waiting.shift();
+      if (next !== undefined) next();
+      else lane.running -= 1;
+      if (lane.running === 0) this.#lanes.delete(root);
+    }
+  }
 }

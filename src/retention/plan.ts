@@ -25,9 +25,3 @@ export function planRemoval(usage: RootUsage, growth: RootGrowth): number {
   const underReserve = usage.reserveBytes + headroom - usage.availableBytes;
   return Math.max(0, Math.ceil(overLimit), Math.ceil(underReserve));
 }
-
-/** Room that a root has for segments: its limit, or what would be free of strangers' files and the reserve. */
-export function capacityBytes(usage: RootUsage): number {
-  const free = usage.segmentBytes + usage.availableBytes - usage.reserveBytes;
-  return Math.max(0, Math.min(usage.limitBytes ?? Number.POSITIVE_INFINITY, free));
-}

@@ -4,7 +4,8 @@ import { type RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { RootUsage, SegmentId, SegmentRemoval, SegmentRow } from "../store/types.ts";
-import { capacityBytes, planRemoval, type RootGrowth } from "./plan.ts";
+import { capacityBytes } from "../store/usage.ts";
+import { planRemoval, type RootGrowth } from "./plan.ts";
 
 const PASS_MS = 1000;
 /** How long a pass waits for a root; one that takes longer is left to its work, and the others get theirs. */

@@ -63,6 +63,8 @@ interface Slot extends RootOptions {
   opening: Promise<OpenedRoot> | null;
   /** The catalog's key of the root that was here last; null if none is known. */
   id: number | null;
+  /** Room for recordings as last told, bytes; null if it was not. */
+  roomBytes: number | null;
   /** Identity of the root that is open or being opened here. */
   uuid: string | null;
   failedMonoMs: number | null;
@@ -88,6 +90,7 @@ export class Roots {
       opened: null,
       opening: null,
       id: null,
+      roomBytes: null,
       uuid: null,
       failedMonoMs: null,
     }));
@@ -130,7 +133,7 @@ export class Roots {
     return this.#slots.map(({ index, path, state, detail }) => ({ index, path, state, detail }));
   }
 
-  /** A stream keeps its root while that is present, and comes back to it; new ones go to the present root with the fewest. */
+  /** A stream keeps its root while that is present, and comes back to it; new ones go to the present root with the most room for each. */
   of(place: StreamPlace): Root {
     const root = this.find(place);
     if (root !== null) return root;
@@ -146,12 +149,27 @@ export class Roots {
     if (home !== undefined) return home;
     const load = new Map<number, number>();
     for (const index of this.#homes.values()) load.set(index, (load.get(index) ?? 0) + 1);
-    let least: Root | null = null;
+    let best: Root | null = null;
+    let bestShare = 0;
     for (const root of candidates) {
-      if (least === null || (load.get(root.index) ?? 0) < (load.get(least.index) ?? 0)) least = root;
+      const share = this.#roomBytes(root) / (1 + (load.get(root.index) ?? 0));
+      if (best !== null && share <= bestShare) continue;
+      best = root;
+      bestShare = share;
     }
-    if (least !== null && !this.#homes.has(key)) this.#homes.set(key, least.index);
-    return least;
+    if (best !== null && !this.#homes.has(key)) this.#homes.set(key, best.index);
+    return best;
+  }
+
+  /** How much a root can hold: what is recorded, and what may be beside it. */
+  noteRoom(root: Root, bytes: number): void {
+    this.#slot(root.index).roomBytes = bytes;
+  }
+
+  /** One that has not told is taken for one like the others. */
+  #roomBytes({ index }: Root): number {
+    const told = this.#slots.map(({ roomBytes }) => roomBytes).filter((bytes) => bytes !== null);
+    return Math.max(1, this.#slots[index]?.roomBytes ?? (told.length > 0 ? Math.min(...told) : 1));
   }
 
   /** Present roots that did not fail lately; if there are none, those that did. */

@@ -189,7 +189,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.roots = roots;
     this.#gaps = new Gaps(context, roots);
     this.#open = new OpenSegments(roots, context.clock);
-    this.#usage = new Usage(context, this.#open);
+    this.#usage = new Usage(context, this.#open, roots);
     this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, roots, wanted: () => this.#wanted() });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));

@@ -2,6 +2,7 @@ import { sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Root, StoreContext } from "./context.ts";
 import type { OpenSegments } from "./open-segments.ts";
+import type { Roots } from "./roots.ts";
 import type { RootUsage } from "./types.ts";
 
 /** How long a file system may take to say how full it is. */
@@ -9,15 +10,24 @@ const PATIENCE_MS = 1000;
 /** A root that cannot be asked is reported this often. */
 const COMPLAIN_MS = 60_000;
 
+/** Room that a root has for segments: its limit, or what would be free of strangers' files and the reserve. */
+export function capacityBytes(usage: RootUsage): number {
+  const free = usage.segmentBytes + usage.availableBytes - usage.reserveBytes;
+  return Math.max(0, Math.min(usage.limitBytes ?? Number.POSITIVE_INFINITY, free));
+}
+
 /** How full the roots are. */
 export class Usage {
   readonly #context: StoreContext;
   readonly #open: OpenSegments;
+  readonly #roots: Pick<Roots, "noteRoom">;
   /** One question at a time: a disk that hangs must not take one thread after the other. */
   readonly #asking = new Map<number, Promise<{ availableBytes: number; totalBytes: number }>>();
   readonly #complainedMonoMs = new Map<number, number>();
 
-  constructor(context: StoreContext, open: OpenSegments) {
+  /** `roots` is told what each has room for. */
+  constructor(context: StoreContext, open: OpenSegments, roots: Pick<Roots, "noteRoom">) {
+    this.#roots = roots;
     this.#context = context;
     this.#open = open;
   }
@@ -35,7 +45,9 @@ export class Usage {
     try {
       const space = await this.#space(root);
       const segmentBytes = (total?.bytes ?? 0) + this.#open.bytes(index);
-      return { root: index, path, segmentBytes, segments: total?.segments ?? 0, limitBytes, reserveBytes, ...space };
+      const usage = { root: index, path, segmentBytes, segments: total?.segments ?? 0, limitBytes, reserveBytes, ...space };
+      this.#roots.noteRoom(root, capacityBytes(usage));
+      return usage;
     } catch (error) {
       this.#complain(root, error);
       return null;

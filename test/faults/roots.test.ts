@@ -52,10 +52,17 @@ async function pictures(...roots: string[]): Promise<number[]> {
 
 const holes = (numbers: readonly number[]) => numbers.filter((number, index) => index > 0 && number !== (numbers[index - 1] ?? 0) + 1);
 
-test("a disk that is pulled: nothing is written where it was, and once it is back neither what it held nor what came meanwhile is lost", async () => {
+test("a disk that is missing at the start and pulled later: nothing is written where it was, and once it is back neither what it held nor what came meanwhile is lost", async () => {
   const one = await disk("one");
   box = await Box.create({ name: "roots-pulled", roots: [one.mount.folder], reserve: "8MB" });
   await box.serve();
+  expect(await box.end()).toBe(0);
+  await one.mount.unmount();
+  await box.serve();
+  expect(await alarms()).toMatchObject([{ code: "root-missing", subject: one.mount.folder }]);
+  const entered = event("root.entered");
+  one.mount = await rig.mount(one.image, "one");
+  await entered;
   const recorded = box.next((line) => line.event === "fragment.durable" && Number(line["fragments"]) >= 3, 30_000);
   await box.add("gate", source.url);
   await recorded;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { capacityBytes, planRemoval, type RootGrowth } from "../../src/retention/plan.ts";
+import { planRemoval, type RootGrowth } from "../../src/retention/plan.ts";
 import type { RootUsage } from "../../src/store/types.ts";
 
 const usage = (over: Partial<RootUsage>): RootUsage => ({
@@ -33,13 +33,5 @@ describe("planRemoval", () => {
 
   test("the tighter bound wins, also when a stranger fills the disk", () => {
     expect(planRemoval(usage({ limitBytes: 1000, segmentBytes: 500, reserveBytes: 200, availableBytes: 50 }), still)).toBe(150);
-  });
-});
-
-describe("capacityBytes", () => {
-  test("is what strangers leave, the limit at most", () => {
-    expect(capacityBytes(usage({ segmentBytes: 50, availableBytes: 100, reserveBytes: 30 }))).toBe(120);
-    expect(capacityBytes(usage({ segmentBytes: 50, availableBytes: 100, reserveBytes: 30, limitBytes: 80 }))).toBe(80);
-    expect(capacityBytes(usage({ segmentBytes: 0, availableBytes: 10, reserveBytes: 30 }))).toBe(0);
   });
 });

@@ -64,6 +64,16 @@ it("shares streams out evenly, and keeps a stream where it is", async () => {
   expect([4, 3, 2, 1].map((channel) => roots.of(place(channel)).index)).toEqual([1, 0, 1, 0]);
 });
 
+it("gives a root as many streams as it has room for", async () => {
+  const roots = await open("a", "b");
+  const [a, b] = roots.present();
+  if (a === undefined || b === undefined) throw new Error("two roots are present");
+  roots.noteRoom(a, 300e9);
+  roots.noteRoom(b, 100e9);
+  expect([1, 2, 3, 4, 5, 6, 7, 8].map((channel) => roots.of(place(channel)).index)).toEqual([0, 0, 0, 1, 0, 0, 0, 1]);
+  expect(roots.of(place(4)).index).toBe(1);
+});
+
 it("moves streams to another present root, and back once theirs has been well for a minute", async () => {
   const roots = await open("a", "b");
   const [a] = roots.present();
