@@ -29,6 +29,8 @@ export interface BoxOptions {
   readonly segment?: string;
   /** Recording roots; default one inside the folder. */
   readonly roots?: readonly string[];
+  /** Default one inside the folder. */
+  readonly stateDir?: string;
   readonly zone?: string;
   /** `clock.trust`; default "always": the machine of a test may have no RTC and no NTP. */
   readonly trust?: "auto" | "always";
@@ -98,7 +100,7 @@ export class Box {
         "[clock]",
         `trust = "${options.trust ?? "always"}"`,
         "[state]",
-        'dir = "state"',
+        `dir = "${options.stateDir ?? "state"}"`,
         "[api]",
         'socket = "api.sock"',
         "[recording]",
