@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { Alarms } from "../../src/base/alarms.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { engineFiles } from "../../src/engine/files.ts";
@@ -43,7 +44,15 @@ export async function judgeDisk(folder: string, promised: ReadonlyMap<string, nu
   const root = join(folder, MEDIA);
   mkdirSync(root, { recursive: true });
   const options = { stateDir: join(folder, STATE), roots: [{ path: root, limitBytes: null, reserveBytes: 0 }], serial: SERIAL };
-  const store = await openStore({ ...options, boot, zone: ZONE, clock: systemClock, log: silentLogger, files });
+  const store = await openStore({
+    ...options,
+    boot,
+    zone: ZONE,
+    clock: systemClock,
+    log: silentLogger,
+    alarms: new Alarms(systemClock, silentLogger),
+    files,
+  });
   try {
     await store.start(new AbortController().signal);
     const rows = await store.timeline({ camera: null, stream: null, range: { fromUtcMs: 0, toUtcMs: FAR_UTC_MS }, limit: ROWS });
