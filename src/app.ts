@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { Alarms } from "./base/alarms.ts";
 import { hasRtc, readBootId } from "./base/boot.ts";
 import { type Clock, systemClock } from "./base/clock.ts";
-import { ClockWatch } from "./base/clock-watch.ts";
+import { type ClockMove, ClockWatch } from "./base/clock-watch.ts";
 import { RecorderError, toRecorderError } from "./base/errors.ts";
 import type { Part } from "./base/lifecycle.ts";
 import { createLogger, type Logger, silentLogger } from "./base/log.ts";
@@ -77,6 +77,14 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       },
       await store.newestUtcMs(),
     );
+    const recording: { moved(move: ClockMove): void } = { moved: () => {} };
+    await watch.follow({
+      prepare: (move) => store.prepareShift(move),
+      moved: (move) => {
+        recording.moved(move);
+        return store.shift(move);
+      },
+    });
     await start({ name: "store", start: (starting) => store.start(starting), stop: () => store.stop() });
     watch.notBefore(await store.newestUtcMs());
     await start({ name: "engine", start: async () => engine.start(), stop: () => engine.stop() });
@@ -106,9 +114,8 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       clockTrusted: () => watch.trusted,
       log,
     });
+    recording.moved = (move) => recorder.clockMoved(move);
     await start(rootWatch);
-    // What a clock that was never trusted stamped keeps its times until the store can move it.
-    await watch.follow({ prepare: async () => 0, moved: async (move) => recorder.clockMoved({ ...move, recorded: null }) });
     await start(watch);
     await start(ring);
     await start(recorder);

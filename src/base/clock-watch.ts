@@ -169,10 +169,14 @@ export class ClockWatch implements Part {
     wall.set(this.#offsetMs, false);
   }
 
-  /** From now on the clock is moved only in step with `follower`. */
+  /** From now on the clock is moved only in step with `follower`, which first moves what a process before has left to be moved. */
   async follow(follower: ClockFollower): Promise<void> {
     this.#follower = follower;
-    await this.#catchUp(follower);
+    try {
+      await this.#catchUp(follower);
+    } catch (error) {
+      this.#options.log.error("clock.not-caught-up", { error: toRecorderError(error) });
+    }
   }
 
   /** What a process before recorded in this boot by a clock that was not trusted is moved along. */
@@ -181,7 +185,7 @@ export class ClockWatch implements Part {
     if (move === null) return;
     const prepared = await prepare(follower, move);
     this.#pending = null;
-    this.#follow(follower, prepared);
+    await this.#follow(follower, prepared);
   }
 
   async start(): Promise<void> {
@@ -267,16 +271,16 @@ export class ClockWatch implements Part {
     this.#untrustedSinceUtcMs = null;
     this.#candidate = null;
     alarms.clear("clock-untrusted", "");
-    this.#follow(follower, move);
+    void this.#follow(follower, move);
     log.warn("clock.moved", { from: text(move.fromUtcMs), to: text(move.toUtcMs), recordedByMs: recorded?.byMs ?? null });
   }
 
   /** The heartbeat tells of the move only when it cannot be forgotten any more. */
-  #follow(follower: ClockFollower | null, move: ClockMove): void {
+  #follow(follower: ClockFollower | null, move: ClockMove): Promise<void> {
     this.#shiftMs += move.recorded?.byMs ?? 0;
     this.#following = true;
     const moved = follower?.moved(move) ?? Promise.resolve();
-    void moved.finally(() => {
+    return moved.finally(() => {
       this.#following = false;
     });
   }

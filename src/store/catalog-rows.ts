@@ -1,4 +1,5 @@
-import type { Transaction } from "./database.ts";
+import type { BootShift } from "./boot-shift.ts";
+import type { Transaction, Value } from "./database.ts";
 import type { RunStart, StreamPlace } from "./types.ts";
 
 /** Condition of a segment by run UUID and sequence, in this order. */
@@ -22,21 +23,32 @@ export async function ensureStream(transaction: Transaction, place: StreamPlace)
   return (await find())?.stream_id ?? 0;
 }
 
-export async function ensureRun(transaction: Transaction, run: RunStart): Promise<{ runId: number; stream: number }> {
+export const INSERT_RUN = `INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted, boot, shift_ms)
+  VALUES (?, ?, ?, ?, ?, ?, ?)`;
+
+/** Values for `INSERT_RUN`: times are moved where the run's boot was. */
+export function runValues(run: RunStart, stream: number, shift: BootShift): readonly Value[] {
+  const shiftMs = shift.ofNewRow(run);
+  const trusted = run.clockTrusted || shiftMs !== 0;
+  return [run.run, stream, run.startUtcMs + shiftMs, run.startMonoMs, trusted ? 1 : 0, run.boot, shiftMs];
+}
+
+/** The run's row, added where it is new. `shiftMs`: what is to be added to times as its files say them. */
+export async function ensureRun(
+  transaction: Transaction,
+  run: RunStart,
+  shift: BootShift,
+): Promise<{ runId: number; stream: number; shiftMs: number }> {
   const find = () =>
-    transaction.get<{ runId: number; stream: number }>("SELECT run_id AS runId, stream_id AS stream FROM run WHERE uuid = ?", [run.run]);
+    transaction.get<{ runId: number; stream: number; shiftMs: number }>(
+      "SELECT run_id AS runId, stream_id AS stream, shift_ms AS shiftMs FROM run WHERE uuid = ?",
+      [run.run],
+    );
   const known = await find();
   if (known !== undefined) return known;
   const stream = await ensureStream(transaction, run);
-  await transaction.run("INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted, boot) VALUES (?, ?, ?, ?, ?, ?)", [
-    run.run,
-    stream,
-    run.startUtcMs,
-    run.startMonoMs,
-    run.clockTrusted ? 1 : 0,
-    run.boot,
-  ]);
-  return (await find()) ?? { runId: 0, stream };
+  await transaction.run(INSERT_RUN, runValues(run, stream, shift));
+  return (await find()) ?? { runId: 0, stream, shiftMs: 0 };
 }
 
 /** A run that ended goes with its last segment, so that the table grows no longer than what is kept. */

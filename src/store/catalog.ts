@@ -1,5 +1,6 @@
 import type { GapCause, StreamKind } from "../media/types.ts";
-import { BY_ID, claimRoot, dropEmptyRun, endGap, ensureRun, ensureStream } from "./catalog-rows.ts";
+import type { BootShift, Stamp } from "./boot-shift.ts";
+import { BY_ID, claimRoot, dropEmptyRun, endGap, ensureRun, ensureStream, INSERT_RUN, runValues } from "./catalog-rows.ts";
 import { updateCoverage } from "./coverage.ts";
 import type { Reader, Transaction } from "./database.ts";
 import { addDeletion, removeDeletion } from "./deletions.ts";
@@ -69,13 +70,27 @@ export interface Meanwhile {
 
 /** The rows of `catalog.db`. Holds no decision about files; every write is one transaction. */
 export class Catalog {
+  readonly shift: BootShift;
   readonly #database: Writable;
   readonly #watchers = new Set<Meanwhile>();
   /** What is between Delete 1 and 6. */
   readonly #deleting = new Map<string, { readonly segment: StoredSegment; readonly rule: DeletionRule }>();
 
-  constructor(database: Writable) {
+  /** `shift`: by how much runs of this boot are moved. Times of a run are given as its files say, and moved as they are written. */
+  constructor(database: Writable, shift: BootShift) {
     this.#database = database;
+    this.shift = shift;
+  }
+
+  /** Rows are changed together, in the order asked for among all writes. */
+  write<T>(work: (transaction: Transaction) => Promise<T>, durable = false): Promise<T> {
+    return this.#database.transaction(work, durable);
+  }
+
+  /** By how much later than its files say the times of a run are; 0 for one that is not known. */
+  async runShiftMs(run: string): Promise<number> {
+    const row = await this.#database.get<{ shiftMs: number }>("SELECT shift_ms AS shiftMs FROM run WHERE uuid = ?", [run]);
+    return row?.shiftMs ?? 0;
   }
 
   /** Notes from now on what files that were read already cannot tell. */
@@ -83,11 +98,6 @@ export class Catalog {
     const meanwhile: Meanwhile = { gone: new Set(this.#deleting.keys()), ended: new Map(), deleting: [...this.#deleting.values()] };
     this.#watchers.add(meanwhile);
     return meanwhile;
-  }
-
-  /** For whoever enters rows by the hundred. */
-  write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return this.#database.transaction(work);
   }
 
   unwatch(meanwhile: Meanwhile): void {
@@ -155,20 +165,19 @@ export class Catalog {
     return this.#database.transaction(async (transaction) => {
       const stream = await ensureStream(transaction, run);
       await transaction.run(
-        `INSERT INTO run (uuid, stream_id, start_utc_ms, start_mono_ms, clock_trusted, boot) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET start_utc_ms = excluded.start_utc_ms, start_mono_ms = excluded.start_mono_ms,
-           clock_trusted = excluded.clock_trusted, boot = excluded.boot`,
-        [run.run, stream, run.startUtcMs, run.startMonoMs, run.clockTrusted ? 1 : 0, run.boot],
+        `${INSERT_RUN} ON CONFLICT DO UPDATE SET start_utc_ms = excluded.start_utc_ms, start_mono_ms = excluded.start_mono_ms,
+           clock_trusted = excluded.clock_trusted, boot = excluded.boot, shift_ms = excluded.shift_ms`,
+        runValues(run, stream, this.shift),
       );
     });
   }
 
-  /** Ends a run, unless it has ended; one that left no segment leaves no row. */
+  /** Ends a run, unless it has ended; one that left no segment leaves no row. `endUtcMs` as its files say. */
   endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
     for (const { ended } of this.#watchers) ended.set(run, { atUtcMs: endUtcMs, cause });
     return this.#database.transaction(async (transaction) => {
       const changed = await transaction.run(
-        "UPDATE run SET end_utc_ms = max(start_utc_ms, ?), end_cause = ? WHERE uuid = ? AND end_utc_ms IS NULL",
+        "UPDATE run SET end_utc_ms = max(start_utc_ms, ? + shift_ms), end_cause = ? WHERE uuid = ? AND end_utc_ms IS NULL",
         [endUtcMs, cause, run],
       );
       if (changed === 0) return;
@@ -181,35 +190,37 @@ export class Catalog {
     });
   }
 
+  /** `startUtcMs` as the file says. */
   openSegment(run: RunStart, sequence: number, root: number, file: string, startUtcMs: number): Promise<void> {
     return this.#database.transaction(async (transaction) => {
-      const { runId, stream } = await ensureRun(transaction, run);
+      const { runId, stream, shiftMs } = await ensureRun(transaction, run, this.shift);
       await transaction.run(
         `INSERT INTO segment (run_id, sequence, stream_id, root_id, state, start_utc_ms, end_utc_ms, bytes, file)
          VALUES (?1, ?2, ?3, ?4, ${SEGMENT_OPEN}, ?5, ?5, 0, ?6) ON CONFLICT DO NOTHING`,
-        [runId, sequence, stream, root, startUtcMs, file],
+        [runId, sequence, stream, root, startUtcMs + shiftMs, file],
       );
     });
   }
 
-  /** How far an open segment has got that cannot be finished now. */
+  /** How far an open segment has got that cannot be finished now; its end as the file says. */
   noteProgress(id: SegmentId, bytes: number, endUtcMs: number): Promise<void> {
     return this.#database.transaction(async (transaction) => {
       await transaction.run(
-        `UPDATE segment SET bytes = ?3, end_utc_ms = max(start_utc_ms, ?4) WHERE state = ${SEGMENT_OPEN}
-         AND run_id = (SELECT run_id FROM run WHERE uuid = ?1) AND sequence = ?2`,
+        `UPDATE segment SET bytes = ?3, end_utc_ms = max(start_utc_ms, ?4 + (SELECT shift_ms FROM run WHERE uuid = ?1))
+         WHERE state = ${SEGMENT_OPEN} AND run_id = (SELECT run_id FROM run WHERE uuid = ?1) AND sequence = ?2`,
         [id.run, id.sequence, bytes, endUtcMs],
       );
     });
   }
 
-  /** Close 6. Adds the row where the open one, or its run, never made it to the disk. */
+  /** Close 6. Adds the row where the open one, or its run, never made it to the disk. Times as the file says. */
   closeSegment(run: RunStart, sequence: number, closed: ClosedSegment): Promise<void> {
-    const { root, file, startUtcMs, endUtcMs, bytes } = closed;
+    const { root, file, bytes } = closed;
     const crc64 = closed.crc64 === null ? null : Buffer.from(closed.crc64, "hex");
     const blake3 = closed.blake3 === null ? null : Buffer.from(closed.blake3, "hex");
     return this.#database.transaction(async (transaction) => {
-      const { runId, stream } = await ensureRun(transaction, run);
+      const { runId, stream, shiftMs } = await ensureRun(transaction, run, this.shift);
+      const [startUtcMs, endUtcMs] = [closed.startUtcMs + shiftMs, closed.endUtcMs + shiftMs];
       await transaction.run(
         `INSERT INTO segment (run_id, sequence, stream_id, root_id, state, start_utc_ms, end_utc_ms, bytes, file, crc64, blake3)
          VALUES (?, ?, ?, ?, ${SEGMENT_CLOSED}, ?, ?, ?, ?, ?, ?)
@@ -285,6 +296,15 @@ export class Catalog {
     );
   }
 
+  /** Closed segments of a run, in order. */
+  segmentsOf(run: string): Promise<StoredSegment[]> {
+    return this.#database.all(
+      `SELECT ${SEGMENT_COLUMNS} FROM run JOIN segment AS s USING (run_id) JOIN stream ON stream.stream_id = s.stream_id
+       WHERE run.uuid = ? AND s.state = ${SEGMENT_CLOSED} ORDER BY s.sequence`,
+      [run],
+    );
+  }
+
   /** Closed segments of a root, oldest start first. */
   oldest(root: number, limit: number): Promise<StoredSegment[]> {
     return this.#database.all(
@@ -318,9 +338,9 @@ export class Catalog {
   }
 
   /** Runs that have not ended, with the end of their last closed media (their start if there is none). */
-  runsGoingOn(): Promise<(StoredStream & { run: string; lastUtcMs: number })[]> {
+  runsGoingOn(): Promise<(StoredStream & { run: string; lastUtcMs: number; shiftMs: number })[]> {
     return this.#database.all(
-      `SELECT stream.stream_id AS id, camera, kind AS stream, channel, name, run.uuid AS run,
+      `SELECT stream.stream_id AS id, camera, kind AS stream, channel, name, run.uuid AS run, run.shift_ms AS shiftMs,
          ifnull((SELECT max(end_utc_ms) FROM segment WHERE segment.run_id = run.run_id), run.start_utc_ms) AS lastUtcMs
        FROM run JOIN stream ON stream.stream_id = run.stream_id WHERE run.end_utc_ms IS NULL`,
     );
@@ -364,8 +384,9 @@ export class Catalog {
   }
 
   /** Opens a gap; an open one of another cause ends where this one begins. */
-  openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
+  openGap(place: StreamPlace, from: Stamp | number, cause: GapCause, detail: string | null): Promise<void> {
     return this.#database.transaction(async (transaction) => {
+      const fromUtcMs = rowOf(from);
       const stream = await ensureStream(transaction, place);
       await endGap(transaction, stream, fromUtcMs);
       await transaction.run("INSERT INTO gap (stream_id, from_utc_ms, cause, detail) VALUES (?, ?, ?, ?)", [
@@ -377,8 +398,8 @@ export class Catalog {
     });
   }
 
-  closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
-    return this.#database.transaction(async (transaction) => endGap(transaction, await ensureStream(transaction, place), toUtcMs));
+  closeGap(place: StreamPlace, to: Stamp | number): Promise<void> {
+    return this.#database.transaction(async (transaction) => endGap(transaction, await ensureStream(transaction, place), rowOf(to)));
   }
 
   /** The segment stays after all. */
@@ -392,3 +413,6 @@ export class Catalog {
 function placeOf({ camera, stream, name }: StoredSegment): StreamPlace {
   return { camera, stream, name, channel: parseStreamName(name)?.channel ?? 0 };
 }
+
+/** A number is a time as rows have it. */
+const rowOf = (time: Stamp | number): number => (typeof time === "number" ? time : time.row());

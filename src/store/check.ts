@@ -108,7 +108,10 @@ class Check {
       this.#find("identity-mismatch", path, `holds ${observed}; expected run ${segment.run}, sequence ${segment.sequence}`);
       return;
     }
-    this.#name(path, segment.file, head);
+    // Named by its own clock, which was wrong, as long as the shift has not come to it.
+    const pending =
+      segment.startUtcMs !== head.startUtcMs && parseSegmentFile(segment.file)?.stamp === this.#zone(head.zone).stamp(head.startUtcMs);
+    if (!pending) this.#name(path, segment.file, { ...head, startUtcMs: segment.startUtcMs });
   }
 
   #name(path: string, file: string, head: { startUtcMs: number; durationMs: number | null; zone: string }): void {

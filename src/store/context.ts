@@ -58,13 +58,21 @@ export class FinalNames {
     this.#catalog = catalog;
   }
 
-  async hold(root: Root, name: string, startUtcMs: number, durationMs: number): Promise<{ readonly file: string; release(): void }> {
+  /** `own`: what the file is called now, which it may keep. */
+  async hold(
+    root: Root,
+    name: string,
+    startUtcMs: number,
+    durationMs: number,
+    own: string | null = null,
+  ): Promise<{ readonly file: string; release(): void }> {
     const range = { fromUtcMs: startUtcMs - FOLD_MS, toUtcMs: startUtcMs + FOLD_MS };
     const taken = new Set((await this.#catalog.filesBetween(name, root.id, range)).map(({ file }) => stampOf(file)));
     const stamp = this.#zone.stamp(startUtcMs);
     for (let seconds = 0; seconds <= MAX_SECONDS; seconds += 1) {
       const candidate = laterStamp(stamp, seconds);
       const file = segmentFile(candidate, durationMs);
+      if (file === own) return { file, release() {} };
       const key = `${root.id}/${name}/${candidate}`;
       if (taken.has(candidate) || this.#held.has(key)) continue;
       this.#held.add(key);
@@ -105,11 +113,14 @@ export async function writeJournal(
   place: StreamKey & { readonly name: string },
   fact: JournalFact,
   day?: string,
+  boot = context.boot,
 ) {
   if (root === null) return;
   const path = join(root.path, place.name, day ?? context.zone.day(fact.atUtcMs), JOURNAL_FILE);
+  const shiftMs = context.catalog.shift.toldMs;
+  const line = journalLine(place, shiftMs === 0 ? fact : { shiftMs, ...fact }, boot);
   try {
-    await context.files.appendDurable(root.handle, path, journalLine(place, fact, context.boot));
+    await context.files.appendDurable(root.handle, path, line);
   } catch (error) {
     context.log.warn("journal.failed", { path, fact: fact.fact, error });
   }

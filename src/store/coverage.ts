@@ -2,7 +2,7 @@ import { JOIN_MS } from "../media/types.ts";
 import type { Transaction } from "./database.ts";
 import { SEGMENT_CLOSED } from "./schema.ts";
 
-const HOUR_MS = 3_600_000;
+export const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 /** A segment is cut at midnight, so one that spans more is a clock fault; its first days are counted. */
 const MAX_HOURS = 48;

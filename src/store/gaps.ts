@@ -1,4 +1,5 @@
 import type { GapCause } from "../media/types.ts";
+import type { Stamp } from "./boot-shift.ts";
 import type { OpenGap } from "./catalog.ts";
 import { type StoreContext, writeJournal } from "./context.ts";
 import { boundedDetail } from "./journal.ts";
@@ -22,12 +23,12 @@ export class Gaps {
    * under another name are accounted for there.
    */
   async load(wanted: Wanted): Promise<void> {
-    const nowUtcMs = this.#context.clock.utcMs();
+    const now = this.#stamp(this.#context.clock.utcMs());
     for (const gap of await this.#context.catalog.openGaps()) {
       this.#open.set(keyOf(gap), gap);
       if (wanted.has(gap)) continue;
-      if (wanted.hasKey(gap)) await this.close(gap, nowUtcMs);
-      else await this.open(gap, nowUtcMs, "not-planned", null);
+      if (wanted.hasKey(gap)) await this.close(gap, now);
+      else await this.open(gap, now, "not-planned", null);
     }
   }
 
@@ -36,24 +37,24 @@ export class Gaps {
     return [...this.#open.values()];
   }
 
-  async open(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
+  async open(place: StreamPlace, from: Stamp, cause: GapCause, detail: string | null): Promise<void> {
     const key = keyOf(place);
     if (this.#open.get(key)?.cause === cause) return;
-    await this.#closeOthers(place, fromUtcMs);
-    await this.#journalEnd(place, fromUtcMs);
+    await this.#closeOthers(place, from);
+    await this.#journalEnd(place, from);
     const sentence = boundedDetail(detail);
     const root = this.#roots.find(place);
-    await writeJournal(this.#context, root, place, { fact: "gap-opened", atUtcMs: fromUtcMs, cause, detail: sentence });
-    await this.#context.catalog.openGap(place, fromUtcMs, cause, sentence);
-    this.#open.set(key, { ...placeOf(place), fromUtcMs, cause, detail: sentence });
+    await writeJournal(this.#context, root, place, { fact: "gap-opened", atUtcMs: from.told(), cause, detail: sentence });
+    await this.#context.catalog.openGap(place, from, cause, sentence);
+    this.#open.set(key, { ...placeOf(place), fromUtcMs: from.told(), cause, detail: sentence });
   }
 
-  async close(place: StreamPlace, toUtcMs: number): Promise<void> {
+  async close(place: StreamPlace, to: Stamp): Promise<void> {
     const key = keyOf(place);
-    await this.#closeOthers(place, toUtcMs);
+    await this.#closeOthers(place, to);
     if (!this.#open.has(key)) return;
-    await this.#journalEnd(place, toUtcMs);
-    await this.#context.catalog.closeGap(place, toUtcMs);
+    await this.#journalEnd(place, to);
+    await this.#context.catalog.closeGap(place, to);
     this.#open.delete(key);
   }
 
@@ -69,29 +70,41 @@ export class Gaps {
     // Where nothing was wanted, time that no clock showed was not either.
     if (cause === "not-planned" && toUtcMs >= fromUtcMs) return;
     const endUtcMs = Math.max(gap.fromUtcMs, fromUtcMs);
-    await this.close(place, endUtcMs);
+    const [end, begin] = [this.#stamp(endUtcMs), this.#stamp(toUtcMs)];
+    await this.close(place, end);
     if (toUtcMs > endUtcMs && cause !== "clock-step") {
-      await this.open(place, endUtcMs, "clock-step", null);
-      await this.close(place, toUtcMs);
+      await this.open(place, end, "clock-step", null);
+      await this.close(place, begin);
     }
-    await this.open(place, toUtcMs, cause, detail);
+    await this.open(place, begin, cause, detail);
+  }
+
+  /** What began at or after an instant of this boot is told to have begun later: the rows are moved in the same turn. */
+  shift(sinceUtcMs: number, byMs: number): void {
+    for (const [key, gap] of this.#open) {
+      if (gap.fromUtcMs >= sinceUtcMs) this.#open.set(key, { ...gap, fromUtcMs: gap.fromUtcMs + byMs });
+    }
   }
 
   /** A stream that was away and comes back on another channel is not missing under its old name. */
-  async #closeOthers(place: StreamPlace, toUtcMs: number): Promise<void> {
+  async #closeOthers(place: StreamPlace, to: Stamp): Promise<void> {
     for (const gap of this.#open.values()) {
       if (gap.camera !== place.camera || gap.stream !== place.stream || gap.name === place.name) continue;
-      await this.#journalEnd(gap, toUtcMs);
-      await this.#context.catalog.closeGap(gap, toUtcMs);
+      await this.#journalEnd(gap, to);
+      await this.#context.catalog.closeGap(gap, to);
       this.#open.delete(keyOf(gap));
     }
   }
 
-  async #journalEnd(place: StreamPlace, atUtcMs: number): Promise<void> {
+  async #journalEnd(place: StreamPlace, at: Stamp): Promise<void> {
     const gap = this.#open.get(keyOf(place));
     if (gap === undefined) return;
     const { fromUtcMs, cause } = gap;
-    await writeJournal(this.#context, this.#roots.find(place), place, { fact: "gap-closed", atUtcMs, fromUtcMs, cause });
+    await writeJournal(this.#context, this.#roots.find(place), place, { fact: "gap-closed", atUtcMs: at.told(), fromUtcMs, cause });
+  }
+
+  #stamp(utcMs: number): Stamp {
+    return this.#context.catalog.shift.stamp(utcMs);
   }
 }
 

@@ -49,9 +49,9 @@ async function endOthers({ catalog, isLive, offline, meanwhile }: SettleOptions)
   const newest = new Map<number, number>();
   const runs = await catalog.runsGoingOn();
   for (const { id, lastUtcMs } of runs) newest.set(id, Math.max(lastUtcMs, newest.get(id) ?? 0));
-  for (const { id, run, lastUtcMs } of runs) {
+  for (const { id, run, lastUtcMs, shiftMs } of runs) {
     if (isLive(run) || meanwhile.ended.has(run) || (offline && lastUtcMs === newest.get(id))) continue;
-    await catalog.endRun(run, lastUtcMs, "unknown");
+    await catalog.endRun(run, lastUtcMs - shiftMs, "unknown");
   }
 }
 

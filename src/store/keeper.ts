@@ -13,6 +13,7 @@ import { Pace } from "./pace.ts";
 import { parseStreamName } from "./paths.ts";
 import { list } from "./removal.ts";
 import type { Roots } from "./roots.ts";
+import { readShifts, writeShift } from "./shift-rows.ts";
 import type { ReindexOptions, ReindexReport } from "./types.ts";
 import type { Wanted } from "./wanted.ts";
 
@@ -86,6 +87,11 @@ export class Keeper implements LiveState {
     await Promise.allSettled([this.#work, this.#refilling]);
   }
 
+  /** True while the catalog is being rebuilt: files keep their names, and times stay as they are. */
+  get busy(): boolean {
+    return this.#work !== null;
+  }
+
   isRunLive(run: string): boolean {
     return this.#options.open.hasRun(run);
   }
@@ -113,10 +119,14 @@ export class Keeper implements LiveState {
     const { context, database, stateDir } = this.#options;
     const beganMonoMs = context.clock.monoMs();
     const fresh = await openFresh(stateDir);
-    const catalog = new Catalog(fresh);
+    const catalog = new Catalog(fresh, context.catalog.shift);
     const meanwhile = context.catalog.watch();
     try {
       await catalog.takeRoots(await context.catalog.roots());
+      const shifts = await readShifts(context.catalog.reader);
+      await catalog.write(async (transaction) => {
+        for (const state of shifts) await writeShift(transaction, state);
+      });
       database.mirror(fresh);
       const { deleting } = meanwhile;
       await Promise.all([...this.#restate(catalog), ...deleting.map(({ segment, rule }) => catalog.noteDeletion(segment, rule))]);
@@ -171,7 +181,7 @@ export class Keeper implements LiveState {
       await served.close().catch(() => undefined); // what it answers does not matter any more
       await setAside(stateDir, context.clock.utcMs());
       const { database: empty } = await openReplacement(stateDir, message);
-      const catalog = new Catalog(empty);
+      const catalog = new Catalog(empty, context.catalog.shift);
       await Promise.all([catalog.takeRoots(roots), ...this.#restate(catalog)]);
       return empty;
     });

@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import type { BootShift } from "./boot-shift.ts";
 import type { Root } from "./context.ts";
 import { segmentKey } from "./leases.ts";
 import type { Roots } from "./roots.ts";
@@ -31,6 +32,7 @@ const MAX_PLANNED = 8;
 export class OpenSegments implements Progress {
   readonly #roots: Pick<Roots, "known">;
   readonly #clock: Clock;
+  readonly #shift: BootShift;
   readonly #segments = new Map<string, Entry>();
   /** Runs that go on, as they began. */
   readonly #runs = new Map<string, RunStart>();
@@ -38,9 +40,11 @@ export class OpenSegments implements Progress {
   /** Per stream, the newest planned segments: their files appear before anybody tells us. */
   readonly #planned = new Map<string, string[]>();
 
-  constructor(roots: Pick<Roots, "known">, clock: Clock) {
+  /** Times are kept as files say them, and told as `shift` moves them. */
+  constructor(roots: Pick<Roots, "known">, clock: Clock, shift: BootShift) {
     this.#roots = roots;
     this.#clock = clock;
+    this.#shift = shift;
   }
 
   plan(place: StreamPlace, id: SegmentId): void {
@@ -120,11 +124,14 @@ export class OpenSegments implements Progress {
   }
 
   segment(run: string, sequence: number): { readonly bytes: number; readonly endUtcMs: number } | null {
-    return this.#segments.get(segmentKey({ run, sequence })) ?? null;
+    const entry = this.#segments.get(segmentKey({ run, sequence }));
+    return entry === undefined ? null : { bytes: entry.bytes, endUtcMs: entry.endUtcMs + this.#shift.ofRun(entry.run) };
   }
 
   runEndUtcMs(run: string): number | null {
-    return this.#runEnds.get(run) ?? null;
+    const endUtcMs = this.#runEnds.get(run);
+    const begun = this.#runs.get(run);
+    return endUtcMs === undefined ? null : endUtcMs + (begun === undefined ? 0 : this.#shift.ofRun(begun));
   }
 
   utcMs(): number {

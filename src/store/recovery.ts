@@ -110,12 +110,12 @@ class Recovery {
     }
     for (const root of this.#roots) {
       for (const name of this.#streams.keys()) {
-        const newest = await this.#newestFile(root, name);
-        if (newest !== null) this.#noteDay(root.id, name, dirname(newest));
+        const newest = await this.#newestSegment(root, name);
+        if (newest !== null) this.#noteDay(root.id, name, this.#dayOf(newest));
       }
     }
     for (const segment of await this.#context.catalog.unsettled()) {
-      if (segment.state !== SEGMENT_DELETING) this.#noteDay(segment.root, segment.name, dirname(segment.file));
+      if (segment.state !== SEGMENT_DELETING) this.#noteDay(segment.root, segment.name, this.#dayOf(segment));
     }
   }
 
@@ -257,7 +257,7 @@ class Recovery {
     const { wanted } = this.#options;
     await eachOf(await catalog.runsGoingOn(), WIDTH, async (run) => {
       await this.#journal(run, { fact: "run-ended", atUtcMs: run.lastUtcMs, run: run.run, cause });
-      await catalog.endRun(run.run, run.lastUtcMs, cause);
+      await catalog.endRun(run.run, run.lastUtcMs - run.shiftMs, cause);
       this.report.runsEnded += 1;
     });
     await eachOf(await catalog.openGaps(), WIDTH, async (gap) => {
@@ -296,15 +296,23 @@ class Recovery {
     return new Set((await this.#context.catalog.filesBetween(name, root.id, range)).map(({ file }) => file));
   }
 
-  /** The newest closed file of a folder name by the catalog, null if it knows none. */
-  async #newestFile(root: Root, name: string): Promise<string | null> {
+  /** The newest closed segment of a folder name by the catalog, null if it knows none. */
+  async #newestSegment(root: Root, name: string): Promise<StoredSegment | null> {
     const { catalog } = this.#context;
     let newest: StoredSegment | null = null;
     for (const stream of this.#streams.get(name) ?? []) {
       const candidate = (await catalog.newest(stream.id, VERIFIED)).find((segment) => segment.root === root.id);
       if (candidate !== undefined && (newest === null || candidate.startUtcMs > newest.startUtcMs)) newest = candidate;
     }
-    return newest?.file ?? null;
+    return newest;
+  }
+
+  /** The folder that a segment's file is in, or its own day where a clock that was wrong put it into one that is long past. */
+  #dayOf(segment: StoredSegment): string {
+    const earliest = this.#context.zone.day(segment.startUtcMs - DAY_MS);
+    const folder = dirname(segment.file);
+    if (folder < earliest) return earliest;
+    return [folder, this.#context.zone.day(segment.startUtcMs)].sort()[0] ?? folder;
   }
 
   async #placeOf(name: string, head: SegmentHead): Promise<StreamPlace | null> {

@@ -28,7 +28,8 @@ export async function saveOpenFile(
   }
   const place = await placeOf(head);
   if (place === null) return "left";
-  const final = await names.hold(root, name, head.startUtcMs, scan.durationMs);
+  const startUtcMs = head.startUtcMs + (await catalog.runShiftMs(head.run));
+  const final = await names.hold(root, name, startUtcMs, scan.durationMs);
   try {
     await files.renameDurable(root.handle, path, join(root.path, name, final.file));
     const sealed = await files.readSegment(join(root.path, name, final.file));

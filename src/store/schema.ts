@@ -166,9 +166,20 @@ CREATE TABLE root (
 ) STRICT, WITHOUT ROWID;
 `;
 
+const CATALOG_3 = `
+-- Files on their way to another name: their run's clock was wrong. A row is there from before the rename until the segment's row says it.
+CREATE TABLE renaming (
+  run_id   INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+  sequence INTEGER NOT NULL,                                        -- as in segment
+  file     TEXT NOT NULL,                                           -- the new path below <root>/<name>/
+  PRIMARY KEY (run_id, sequence)
+) STRICT, WITHOUT ROWID;
+`;
+
 export const CATALOG_MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: CATALOG_1 },
   { version: 2, sql: CATALOG_2 },
+  { version: 3, sql: CATALOG_3 },
 ];
 export const STATE_MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: STATE_1 },

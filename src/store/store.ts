@@ -2,11 +2,13 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Alarms } from "../base/alarms.ts";
 import { type Clock, sleep } from "../base/clock.ts";
+import type { ClockMove } from "../base/clock-watch.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import { type GapCause, type StreamKey, type StreamKind, streamKeyText, type TimeRange } from "../media/types.ts";
+import { BootShift } from "./boot-shift.ts";
 import { Catalog } from "./catalog.ts";
 import { openCatalog, openDatabase } from "./catalog-file.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
@@ -27,6 +29,7 @@ import { deleteSegment } from "./removal.ts";
 import { assertName, type RootOptions, Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
 import { SEGMENT_CLOSED } from "./schema.ts";
+import { Shifts } from "./shift.ts";
 import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
 import type {
@@ -94,7 +97,10 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const found = await openCatalog(options.stateDir, options.clock.utcMs());
     const database = new LiveDatabase(found.database);
     releases.push(() => database.close());
-    const catalog = new Catalog(database);
+    const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
+    releases.push(() => heartbeat.close());
+    const moved = heartbeat.last?.boot === options.boot ? heartbeat.last.shiftMs : 0;
+    const catalog = new Catalog(database, new BootShift(options.boot, moved));
     const state = new StateStore(stateDatabase, options.clock);
     const roots = new Roots({ ...options, state, catalog });
     releases.push(() => roots.close());
@@ -115,8 +121,6 @@ export async function openStore(options: StoreOptions): Promise<Store> {
         return roots.present();
       },
     };
-    const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
-    releases.push(() => heartbeat.close());
     const { stateDir, alarms } = options;
     const file = { database, incomplete: found.incomplete, stateDir, alarms };
     return new Store({ context, roots, configured: options.roots, state, heartbeat, file, release });
@@ -176,6 +180,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   readonly #deleting = new Set<string>();
   /** Steps of one stream, or of one segment, that must not overtake each other. */
   readonly #lanes = new Lanes();
+  readonly #shifts: Shifts;
   readonly #recoveries = new Set<Promise<unknown>>();
   #started = false;
   #stopped = false;
@@ -188,11 +193,18 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#release = release;
     this.roots = roots;
     this.#gaps = new Gaps(context, roots);
-    this.#open = new OpenSegments(roots, context.clock);
+    this.#open = new OpenSegments(roots, context.clock, context.catalog.shift);
     this.#usage = new Usage(context, this.#open, roots);
     this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, roots, wanted: () => this.#wanted() });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
+    this.#shifts = new Shifts({
+      context,
+      gaps: this.#gaps,
+      leases: this.#leases,
+      lanes: this.#lanes,
+      isRebuilding: () => this.#keeper.busy,
+    });
   }
 
   /** Start 3 to 8. */
@@ -202,12 +214,14 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const cause = endOfLastProcess(await this.#state.lastBootId(), boot);
     const wanted = await this.#wanted();
     await this.#keeper.begin();
+    await this.#shifts.recover();
     let report = await recover({ ...this.#recovering(signal, wanted), cause });
     // What recovery learnt from a catalog that turned out damaged is worth nothing.
     for (let replaced = 0; replaced < this.#keeper.replacements; replaced += 1) {
       report = await recover({ ...this.#recovering(signal, wanted), cause });
     }
     await this.#gaps.load(wanted);
+    await this.#shifts.resume();
     await this.#state.setBootId(boot);
     this.#started = true;
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
@@ -243,7 +257,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       context: this.#context,
       signal,
       wanted,
-      isBusy: (id) => this.#open.mayGrow(id) || this.#deleting.has(segmentKey(id)),
+      isBusy: (id) => this.#open.mayGrow(id) || this.#deleting.has(segmentKey(id)) || this.#shifts.isRenaming(id),
       alone: (id, work) => this.#lanes.run(segmentKey(id), work),
     };
   }
@@ -255,9 +269,25 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#stopping.abort();
     this.#leases.clear();
     await this.#keeper.stop();
+    await this.#shifts.stop();
     await Promise.allSettled(this.#recoveries);
     await this.#lanes.idle();
     await this.#release();
+  }
+
+  /** Shift 1 and 2; see `ClockFollower`. */
+  prepareShift(move: ClockMove): Promise<number> {
+    return this.#shifts.prepare(move);
+  }
+
+  /** Shift 3 to 7. */
+  shift(move: ClockMove): Promise<void> {
+    return this.#shifts.moved(move);
+  }
+
+  /** Resolves when what a shift leaves to be done behind recording is done, or cannot be done now. */
+  shiftSettled(): Promise<void> {
+    return this.#shifts.settled();
   }
 
   // DesiredStore
@@ -289,12 +319,13 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#open.beginRun(begun);
     return this.#lanes.run(streamKeyText(run), async () => {
       const { startUtcMs, startMonoMs, clockTrusted } = run;
+      const shiftMs = this.#context.catalog.shift.ofRun(begun);
       await writeJournal(this.#context, this.roots.find(run), run, {
         fact: "run-started",
-        atUtcMs: startUtcMs,
+        atUtcMs: startUtcMs + shiftMs,
         run: run.run,
         startMonoMs,
-        clockTrusted,
+        clockTrusted: clockTrusted || shiftMs !== 0,
       });
       await this.#context.catalog.beginRun(begun);
     });
@@ -302,8 +333,10 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
 
   async endRun(run: string, endUtcMs: number, cause: string): Promise<void> {
     const begun = this.#open.endRun(run);
-    if (begun !== undefined)
-      await writeJournal(this.#context, this.roots.find(begun), begun, { fact: "run-ended", atUtcMs: endUtcMs, run, cause });
+    if (begun !== undefined) {
+      const atUtcMs = endUtcMs + this.#context.catalog.shift.ofRun(begun);
+      await writeJournal(this.#context, this.roots.find(begun), begun, { fact: "run-ended", atUtcMs, run, cause });
+    }
     await this.#context.catalog.endRun(run, endUtcMs, cause);
   }
 
@@ -325,7 +358,8 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       const { catalog, files, names } = this.#context;
       const open = this.#open.get(id);
       if (open === null) throw new RecorderError("NOT_FOUND", `segment ${segmentKey(id)} is not open`, { ...id });
-      const final = await names.hold(open.root, place.name, ended.startUtcMs, ended.durationMs);
+      const startsUtcMs = ended.startUtcMs + catalog.shift.ofRun(open.run);
+      const final = await names.hold(open.root, place.name, startsUtcMs, ended.durationMs);
       open.finalFile = final.file;
       try {
         const sealed = await files.finishSegment(open.root.handle, id, join(open.root.path, place.name, final.file));
@@ -359,11 +393,13 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
 
   openGap(place: StreamPlace, fromUtcMs: number, cause: GapCause, detail: string | null): Promise<void> {
     assertName(place);
-    return this.#lanes.run(streamKeyText(place), () => this.#gaps.open(place, fromUtcMs, cause, detail));
+    const from = this.#context.catalog.shift.stamp(fromUtcMs);
+    return this.#lanes.run(streamKeyText(place), () => this.#gaps.open(place, from, cause, detail));
   }
 
   closeGap(place: StreamPlace, toUtcMs: number): Promise<void> {
-    return this.#lanes.run(streamKeyText(place), () => this.#gaps.close(place, toUtcMs));
+    const to = this.#context.catalog.shift.stamp(toUtcMs);
+    return this.#lanes.run(streamKeyText(place), () => this.#gaps.close(place, to));
   }
 
   splitGap(place: StreamPlace, move: Instant): Promise<void> {
@@ -384,6 +420,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   }
 
   async lease(id: SegmentId): Promise<SegmentLease | null> {
+    if (this.#shifts.isRenaming(id)) await this.#lanes.run(segmentKey(id), async () => {});
     const stored = await this.#context.catalog.segment(id);
     if (stored?.state !== SEGMENT_CLOSED || this.#deleting.has(segmentKey(id))) return null;
     const row = this.roots.isReadable(stored.root) ? segmentRow(stored, this.#open) : null;

@@ -21,6 +21,8 @@ export class TestBox {
   readonly alarms = new Alarms(this.clock, silentLogger);
   files = new FakeFileSteps();
   limitBytes: number | null = null;
+  /** Whether runs and files say that the clock can be trusted. */
+  clockTrusted = true;
   /** The boot that the next process runs in. */
   boot = "boot-1";
   #store: Store | null = null;
@@ -102,7 +104,8 @@ export class TestBox {
   /** Lets a segment grow: the writer's file, then the store's row. */
   async grow(id: SegmentId, startUtcMs: number, fragments = 3, place = GATE, torn = 0): Promise<string> {
     const plan = this.store.planSegment(place, id);
-    const identity = { serial: SERIAL, channel: place.channel, stream: place.stream, ...id, startUtcMs, zone: this.zone };
+    const { clockTrusted, zone } = this;
+    const identity = { serial: SERIAL, channel: place.channel, stream: place.stream, ...id, startUtcMs, zone, clockTrusted };
     const parts = Array.from({ length: fragments }, (_, index) => ({
       startUtcMs: startUtcMs + index * 1000,
       durationMs: 1000,
@@ -124,7 +127,7 @@ export class TestBox {
   }
 
   beginRun(startUtcMs = T0, run = RUN, place = GATE): Promise<void> {
-    return this.store.beginRun({ ...place, run, startUtcMs, startMonoMs: 5, clockTrusted: true });
+    return this.store.beginRun({ ...place, run, startUtcMs, startMonoMs: 5, clockTrusted: this.clockTrusted });
   }
 
   async rows(fromUtcMs = T0 - 1e9, toUtcMs = T0 + 1e9) {

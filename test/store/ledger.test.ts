@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { settle } from "../../src/ledger/settle.ts";
 import { GAP_CAUSES } from "../../src/media/types.ts";
+import { BootShift } from "../../src/store/boot-shift.ts";
 import { Catalog } from "../../src/store/catalog.ts";
 import { Database } from "../../src/store/database.ts";
 import { coverageHours, coverageSpans } from "../../src/store/ledger-rows.ts";
@@ -164,7 +165,7 @@ it("a random catalog is answered as the rows it was made of", async () => {
   for (let round = 0; round < 4; round += 1) {
     const path = join(box.folder, `random-${round}.db`);
     const database = await Database.open({ path, synchronous: "NORMAL", migrations: CATALOG_MIGRATIONS });
-    const catalog = new Catalog(database);
+    const catalog = new Catalog(database, new BootShift("boot", 0));
     const root = await catalog.claimRoot("r", "/r", false);
     const model: CoverageSpan[] = [];
     for (let sequence = 0; sequence < 150; sequence += 1) {

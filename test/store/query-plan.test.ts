@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BootShift } from "../../src/store/boot-shift.ts";
 import { Catalog } from "../../src/store/catalog.ts";
 import { Database, type Value } from "../../src/store/database.ts";
 import { coverageHours, coverageSpans, tracedStreams } from "../../src/store/ledger-rows.ts";
@@ -62,7 +63,7 @@ beforeAll(async () => {
     },
     transaction: database.transaction.bind(database),
   };
-  catalog = new Catalog(recording as unknown as Database);
+  catalog = new Catalog(recording as unknown as Database, new BootShift("boot", 0));
 }, 60_000);
 
 afterAll(async () => {
