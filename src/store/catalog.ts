@@ -68,6 +68,9 @@ export interface Meanwhile {
   readonly deleting: readonly { readonly segment: StoredSegment; readonly rule: DeletionRule }[];
 }
 
+/** A start that is further ahead than this is of a clock that was wrong. */
+const AHEAD_MS = 60_000;
+
 /** The rows of `catalog.db`. Holds no decision about files; every write is one transaction. */
 export class Catalog {
   readonly shift: BootShift;
@@ -305,13 +308,29 @@ export class Catalog {
     );
   }
 
-  /** Closed segments of a root, oldest start first. */
-  oldest(root: number, limit: number): Promise<StoredSegment[]> {
-    return this.#database.all(
-      `SELECT ${SEGMENT_COLUMNS} FROM segment AS s ${SEGMENT_JOINS} WHERE s.state = ${SEGMENT_CLOSED} AND s.root_id = ?
-       ORDER BY s.start_utc_ms LIMIT ?`,
-      [root, limit],
+  /**
+   * Closed segments of a root, oldest first. By their start; those that a clock that was ahead put into the future were recorded before the
+   * next run whose time can be: else they would outlive everything recorded since.
+   */
+  async oldest(root: number, limit: number, nowUtcMs: number): Promise<StoredSegment[]> {
+    const select = (columns: string, where: string) =>
+      `SELECT ${SEGMENT_COLUMNS}${columns} FROM segment AS s ${SEGMENT_JOINS} WHERE s.state = ${SEGMENT_CLOSED} AND s.root_id = ?1 AND ${where}
+       ORDER BY s.start_utc_ms LIMIT ?2`;
+    const parameters = [root, limit, nowUtcMs + AHEAD_MS];
+    const past = await this.#database.all<StoredSegment>(select("", "s.start_utc_ms <= ?3"), parameters);
+    const began = `(SELECT start_utc_ms FROM run AS next WHERE next.run_id > s.run_id AND next.start_utc_ms <= ?3 ORDER BY next.run_id LIMIT 1)`;
+    const future = await this.#database.all<StoredSegment & { readonly beforeUtcMs: number }>(
+      select(`, ifnull(${began}, ?3) AS beforeUtcMs`, "s.start_utc_ms > ?3"),
+      parameters,
     );
+    const placed = [
+      ...past.map((segment) => ({ segment, atUtcMs: segment.startUtcMs })),
+      ...future.map(({ beforeUtcMs, ...segment }) => ({ segment, atUtcMs: beforeUtcMs - 1 })),
+    ];
+    return placed
+      .sort((a, b) => a.atUtcMs - b.atUtcMs)
+      .slice(0, limit)
+      .map(({ segment }) => segment);
   }
 
   /** Segments whose open or delete procedure is not over. */

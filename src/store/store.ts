@@ -450,7 +450,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   async oldestSegments(root: number, limit: number): Promise<readonly SegmentRow[]> {
     const present = this.roots.at(root);
     if (present === null || !this.#keeper.knowsOldest) return [];
-    const stored = await this.#context.catalog.oldest(present.id, limit + this.#leases.size + this.#deleting.size);
+    const stored = await this.#context.catalog.oldest(
+      present.id,
+      limit + this.#leases.size + this.#deleting.size,
+      this.#context.clock.utcMs(),
+    );
     const free = stored.filter((segment) => !this.#leases.holds(segment) && !this.#deleting.has(segmentKey(segment)));
     return free
       .map((segment) => segmentRow(segment, this.#open))

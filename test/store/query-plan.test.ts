@@ -107,7 +107,7 @@ describe("with 100,000 segments every question is answered from an index", () =>
         }),
     ],
     ["segment", () => catalog.segment({ run: "run-7", sequence: 3 })],
-    ["oldest", () => catalog.oldest(1, 16)],
+    ["oldest", () => catalog.oldest(1, 16, T0 + 1e12)],
     ["newest", () => catalog.newest(1, 8)],
     ["unsettled", () => catalog.unsettled()],
     ["filesBetween", () => catalog.filesBetween("EZ0001_1", 1, { fromUtcMs: T0, toUtcMs: T0 + 1e7 })],

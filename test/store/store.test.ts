@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => box.remove());
 
-const id = (sequence: number) => ({ run: RUN, sequence });
+const id = (sequence: number, run = RUN) => ({ run, sequence });
 
 describe("segments", () => {
   it("grow under a temporary name and close under the name clients parse", async () => {
@@ -265,4 +265,40 @@ it("a root whose file system does not answer is left out of the usage, the other
   expect(await box.store.usage()).toMatchObject([{ root: 0, path: box.root }]);
   box.files.failSpace = new RecorderError("DISK_FAULT", "input/output error");
   expect(await box.store.usage()).toEqual([]);
+});
+
+describe("what is deleted first, when the clock went years ahead and came back", () => {
+  const YEARS = 10 * 365 * 86_400_000;
+  const run = (n: number) => `0000000${n}-2222-4333-8444-555555555555`;
+  const record = async (n: number, startUtcMs: number) => {
+    await box.beginRun(startUtcMs, run(n));
+    await box.record(id(0, run(n)), startUtcMs);
+    await box.store.endRun(run(n), startUtcMs + 3000, "clock-step");
+  };
+  const oldest = async () => (await box.store.oldestSegments(0, 10)).map((row) => Number(row.run[7]));
+
+  it("is what was recorded first", async () => {
+    await record(1, T0);
+    await record(2, T0 + 10_000);
+    box.clock.stepUtc(YEARS);
+    await record(3, T0 + YEARS);
+    await record(4, T0 + YEARS + 10_000);
+    expect(await oldest()).toEqual([1, 2, 3, 4]);
+    box.clock.stepUtc(60_000 - YEARS);
+    expect(await oldest()).toEqual([1, 2, 3, 4]);
+    await record(5, T0 + 50_000);
+    await record(6, T0 + 60_000);
+    expect(await oldest()).toEqual([1, 2, 3, 4, 5, 6]);
+    expect((await box.store.oldestSegments(0, 3)).map((row) => Number(row.run[7]))).toEqual([1, 2, 3]);
+  });
+
+  it("nothing is deleted by the step itself, in either direction", async () => {
+    await record(1, T0);
+    box.clock.stepUtc(YEARS);
+    await box.restart();
+    box.clock.stepUtc(-2 * YEARS);
+    await box.restart();
+    expect(await oldest()).toEqual([1]);
+    expect(await box.findings()).toEqual([]);
+  });
 });
