@@ -27,6 +27,9 @@ const VERIFIED = 8;
 /** Ends of a run that are the service's own, not the camera's: they hold for the time after it too. */
 const STOPPED = ["process-down", "power-lost", "unknown"] as const satisfies readonly GapCause[];
 
+/** Gaps that go on while no process runs. */
+const SERVICE: readonly GapCause[] = [...STOPPED, "not-planned"];
+
 /** What start did, for the log. */
 export interface RecoveryReport {
   deleted: number;
@@ -35,6 +38,12 @@ export interface RecoveryReport {
   adopted: number;
   missing: number;
   runsEnded: number;
+}
+
+export interface LastProcess {
+  readonly cause: GapCause;
+  /** Its last heartbeat; null if it left none. */
+  readonly aliveUtcMs: number | null;
 }
 
 export interface RecoveryOptions {
@@ -47,12 +56,12 @@ export interface RecoveryOptions {
   readonly alone: (id: SegmentId, work: () => Promise<void>) => Promise<void>;
 }
 
-/** Start 3 to 7 of README.md. Reads the newest day folders only. A file that cannot be saved is logged and stays where it is. `cause`: why the previous process ended. */
-export async function recover({ cause, ...options }: RecoveryOptions & { readonly cause: GapCause }): Promise<RecoveryReport> {
+/** Start 3 to 7 of README.md. Reads the newest day folders only. A file that cannot be saved is logged and stays where it is. `last`: why the previous process ended, and when it was alive last. */
+export async function recover({ last, ...options }: RecoveryOptions & { readonly last: LastProcess }): Promise<RecoveryReport> {
   const recovery = new Recovery(options, options.context.roots);
   await recovery.files();
   if (recovery.report.adopted > 0) await recovery.learn();
-  await recovery.accountForDowntime(cause);
+  await recovery.accountForDowntime(last);
   return recovery.report;
 }
 
@@ -252,7 +261,7 @@ class Recovery {
   }
 
   /** Start 7: runs the last process left open have ended, gaps too where media began, and the time since has a cause. */
-  async accountForDowntime(cause: GapCause): Promise<void> {
+  async accountForDowntime({ cause, aliveUtcMs }: LastProcess): Promise<void> {
     const { catalog } = this.#context;
     const { wanted } = this.#options;
     await eachOf(await catalog.runsGoingOn(), WIDTH, async (run) => {
@@ -261,9 +270,12 @@ class Recovery {
       this.report.runsEnded += 1;
     });
     await eachOf(await catalog.openGaps(), WIDTH, async (gap) => {
-      if (gap.mediaUtcMs === null) return;
-      await this.#journal(gap, { fact: "gap-closed", atUtcMs: gap.mediaUtcMs, fromUtcMs: gap.fromUtcMs, cause: gap.cause });
-      await catalog.closeGap(gap, gap.mediaUtcMs);
+      // What the process saw of an outage ends with it: nobody knows how it went on.
+      const seen = wanted.has(gap) && !SERVICE.includes(gap.cause) && (aliveUtcMs ?? 0) > gap.fromUtcMs ? aliveUtcMs : null;
+      const atUtcMs = gap.mediaUtcMs ?? seen;
+      if (atUtcMs === null) return;
+      await this.#journal(gap, { fact: "gap-closed", atUtcMs, fromUtcMs: gap.fromUtcMs, cause: gap.cause });
+      await catalog.closeGap(gap, atUtcMs);
     });
     await eachOf(await catalog.streams(null, null), WIDTH, async (stream) => {
       const last = await catalog.lastAccounted(stream.id);

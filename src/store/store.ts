@@ -215,10 +215,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const wanted = await this.#wanted();
     await this.#keeper.begin();
     await this.#shifts.recover();
-    let report = await recover({ ...this.#recovering(signal, wanted), cause });
+    const last = { cause, aliveUtcMs: this.heartbeat.last?.utcMs ?? null };
+    let report = await recover({ ...this.#recovering(signal, wanted), last });
     // What recovery learnt from a catalog that turned out damaged is worth nothing.
     for (let replaced = 0; replaced < this.#keeper.replacements; replaced += 1) {
-      report = await recover({ ...this.#recovering(signal, wanted), cause });
+      report = await recover({ ...this.#recovering(signal, wanted), last });
     }
     await this.#gaps.load(wanted);
     await this.#shifts.resume();

@@ -186,6 +186,26 @@ describe("start", () => {
     ]);
   });
 
+  it("knows an outage up to the last heartbeat only", async () => {
+    const yard = { ...GATE, camera: "yard", channel: 2, name: `${SERIAL}_2` };
+    await box.want([GATE, yard]);
+    await box.store.openGap(GATE, T0, "camera-unreachable", "refused");
+    await box.store.openGap(yard, T0 + 20_000, "no-media", null);
+    const heartbeat = { monoMs: 1, hostUtcMs: T0, trusted: true, knownUtcMs: 0, hostSet: false, untrustedSinceUtcMs: null, shiftMs: 0 };
+    box.store.heartbeat.beat({ ...heartbeat, boot: box.boot, utcMs: T0 + 9000 });
+    await box.store.heartbeat.settled();
+    box.boot = "boot-2";
+    await box.restart();
+    const gaps = (await box.rows()).filter((row) => row.kind === "gap");
+    expect(gaps).toMatchObject([
+      { camera: "gate", cause: "camera-unreachable", fromUtcMs: T0, toUtcMs: T0 + 9000, open: false },
+      { camera: "gate", cause: "power-lost", fromUtcMs: T0 + 9000, open: true },
+      { camera: "yard", cause: "no-media", fromUtcMs: T0 + 20_000, open: true },
+    ]);
+    await box.restart();
+    expect((await box.rows()).filter((row) => row.kind === "gap")).toEqual(gaps);
+  });
+
   it("says power-lost when the last process ran in another boot", async () => {
     await box.grow(id(0), T0);
     box.boot = "boot-2";

@@ -361,4 +361,19 @@ describe("names of the site's zone", () => {
     expect(files).toEqual([name("20261025023000"), name("20261025023001"), name("20261025233000"), name("20261025235959")]);
     expect(await box.findings()).toEqual([]);
   });
+
+  it("skip the hour that daylight saving skips", async () => {
+    await box.remove();
+    box = await TestBox.create("Europe/Berlin");
+    box.clock.stepUtc(U0 - T0);
+    box.clockTrusted = false;
+    await box.start();
+    await box.beginRun(U0);
+    for (const n of [0, 1, 2]) await box.record(id(n), U0 + n * 3000);
+    await move(moveBy(Date.UTC(2026, 2, 29, 0, 59, 56) - U0));
+    await box.store.shiftSettled();
+    const files = (await box.tree()).filter((path) => path.endsWith(".mp4"));
+    expect(files).toEqual([name("20260329015956"), name("20260329015959"), name("20260329030002")]);
+    expect(await box.findings()).toEqual([]);
+  });
 });
