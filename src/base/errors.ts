@@ -21,6 +21,7 @@ const CODES = {
   DISK_FULL: "reopen",
   DISK_FAULT: "reopen",
   SEGMENT_DAMAGED: "report",
+  SEGMENT_MISMATCH: "report",
   DATABASE_FAILED: "backoff",
   SCHEMA_UNSUPPORTED: "fatal",
   // The addon

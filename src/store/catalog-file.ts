@@ -1,7 +1,7 @@
 import { chmod, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
-import { RecorderError } from "../base/errors.ts";
+import { RecorderError, toRecorderError } from "../base/errors.ts";
 import { sizeOf } from "./context.ts";
 import { Connection, Database, sqliteCode } from "./database.ts";
 import { isDamage } from "./live-database.ts";
@@ -131,6 +131,22 @@ function isOfContent(error: RecorderError): boolean {
   if (error.code === "SCHEMA_UNSUPPORTED") return error.context["newest"] !== undefined;
   const code = sqliteCode(error);
   return code !== "" && !NOT_CONTENT.includes(code);
+}
+
+export const CATALOG_TABLES = ["root", "stream", "run", "segment", "gap", "deletion", "coverage_hour", "meta"] as const;
+
+/** What SQLite finds wrong with a table of the catalog and its indexes, null for nothing. Reads all of it. */
+export async function tableProblem(stateDir: string, table: (typeof CATALOG_TABLES)[number]): Promise<string | null> {
+  const connection = await Connection.open(join(stateDir, CATALOG), sqlite3.OPEN_READONLY);
+  try {
+    const row = await connection.get<{ integrity_check: string }>(`PRAGMA integrity_check(${table})`);
+    return row?.integrity_check === "ok" ? null : (row?.integrity_check ?? "no answer");
+  } catch (error) {
+    if (isDamage(error)) return toRecorderError(error).message;
+    throw error;
+  } finally {
+    await connection.close();
+  }
 }
 
 async function removeDatabase(path: string): Promise<void> {

@@ -7,7 +7,7 @@ import { addDeletion, removeDeletion } from "./deletions.ts";
 import type { DeletionRule } from "./journal.ts";
 import { segmentKey } from "./leases.ts";
 import type { Writable } from "./live-database.ts";
-import { parseStreamName } from "./paths.ts";
+import { parseStreamName, stampAsUtcMs } from "./paths.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
 import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 
@@ -58,6 +58,19 @@ export const SEGMENT_COLUMNS = `run.uuid AS run, s.sequence, s.root_id AS root, 
   s.start_utc_ms AS startUtcMs, s.end_utc_ms AS endUtcMs, s.bytes, s.file`;
 export const SEGMENT_JOINS = "JOIN run ON run.run_id = s.run_id JOIN stream ON stream.stream_id = s.stream_id";
 const STREAM_COLUMNS = "stream_id AS id, camera, kind AS stream, channel, name";
+
+/** A row of a day folder; hashes are upper-case hex. */
+export interface FolderRow extends StoredSegment {
+  readonly crc64: string;
+  readonly blake3: string;
+}
+
+export interface WalkKey {
+  readonly runId: number;
+  readonly sequence: number;
+}
+
+const DAY_MS = 86_400_000;
 
 /** What happened to the catalog while somebody read files, by `segmentKey` and run. */
 export interface Meanwhile {
@@ -356,6 +369,37 @@ export class Catalog {
     );
   }
 
+  /** Everything known of a day folder: closed and deleting segments, and those whose times cannot be right. A day begins up to 14 h before its UTC namesake. */
+  folderRows(name: string, root: number, day: string): Promise<FolderRow[]> {
+    const begin = stampAsUtcMs(`${day}000000`);
+    return this.#database.all(
+      `SELECT ${SEGMENT_COLUMNS}, hex(s.crc64) AS crc64, hex(s.blake3) AS blake3 FROM stream CROSS JOIN segment AS s ON s.stream_id = stream.stream_id
+       JOIN run ON run.run_id = s.run_id
+       WHERE stream.name = ? AND s.root_id = ? AND s.start_utc_ms >= ? AND s.start_utc_ms < ? AND substr(s.file, 1, 9) = ?`,
+      [name, root, begin - DAY_MS, begin + 2 * DAY_MS, `${day}/`],
+    );
+  }
+
+  /** Closed segments behind (run, sequence), by these keys of the catalog's own, for a walk through all. */
+  walk(after: WalkKey, limit: number): Promise<(StoredSegment & WalkKey)[]> {
+    return this.#database.all(
+      `SELECT ${SEGMENT_COLUMNS}, s.run_id AS runId FROM segment AS s ${SEGMENT_JOINS}
+       WHERE (s.run_id, s.sequence) > (?, ?) AND s.state = ${SEGMENT_CLOSED} ORDER BY s.run_id, s.sequence LIMIT ?`,
+      [after.runId, after.sequence, limit],
+    );
+  }
+
+  /** Notes what is wrong with the bytes of a closed segment, unless something is known already. */
+  async markDamage(id: SegmentId, damage: string): Promise<void> {
+    await this.#database.transaction((transaction) =>
+      transaction.run(`UPDATE segment SET damage = ? WHERE damage IS NULL AND state = ${SEGMENT_CLOSED} AND ${BY_ID}`, [
+        damage,
+        id.run,
+        id.sequence,
+      ]),
+    );
+  }
+
   /** Runs that have not ended, with the end of their last closed media (their start if there is none). */
   runsGoingOn(): Promise<(StoredStream & { run: string; lastUtcMs: number; shiftMs: number })[]> {
     return this.#database.all(
@@ -429,7 +473,7 @@ export class Catalog {
 }
 
 /** The folder name tells the channel. */
-function placeOf({ camera, stream, name }: StoredSegment): StreamPlace {
+export function placeOf({ camera, stream, name }: StoredSegment): StreamPlace {
   return { camera, stream, name, channel: parseStreamName(name)?.channel ?? 0 };
 }
 

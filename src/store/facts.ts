@@ -121,6 +121,12 @@ export class Facts {
     return clockTrusted || boot === null ? 0 : (this.#moves.get(boot)?.byMs ?? 0);
   }
 
+  /** Whether the times of a run are right: its clock was trusted, or what it recorded has been moved since. */
+  isTrusted(run: string, clockTrusted: boolean): boolean {
+    const boot = this.runs.get(run)?.begin?.boot ?? null;
+    return clockTrusted || (boot !== null && this.#moves.has(boot));
+  }
+
   #add(name: string, line: JournalLine): void {
     const parsed = parseStreamName(name);
     if (parsed === null || parsed.stream !== line.stream) {

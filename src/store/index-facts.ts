@@ -4,7 +4,7 @@ import { BY_ID, ensureStream } from "./catalog-rows.ts";
 import type { Transaction } from "./database.ts";
 import { addDeletion } from "./deletions.ts";
 import type { DeletionFacts, Facts, GapFacts, StreamFacts } from "./facts.ts";
-import { endRuns, measureLongest } from "./index-rows.ts";
+import { endRuns, measureLongest, type RunEnd } from "./index-rows.ts";
 import type { DeletionRule } from "./journal.ts";
 import type { IndexReport, StreamPlace } from "./types.ts";
 
@@ -27,9 +27,9 @@ export interface SettleOptions {
 /** Enters what segments do not tell: ends of runs, gaps and deletions. What is there already stays; doing it twice changes nothing. */
 export async function settleFacts(options: SettleOptions): Promise<Pick<IndexReport, "gaps" | "deletions">> {
   const { catalog, facts, meanwhile } = options;
-  const ends = new Map<string, readonly [run: string, atUtcMs: number, cause: string]>();
-  for (const [run, { end }] of facts.runs) if (end !== null) ends.set(run, [run, end.atUtcMs, end.cause]);
-  for (const [run, { atUtcMs, cause }] of meanwhile.ended) ends.set(run, [run, atUtcMs, cause]);
+  const ends = new Map<string, RunEnd>();
+  for (const [run, { end }] of facts.runs) if (end !== null) ends.set(run, [run, end.atUtcMs, end.cause, false]);
+  for (const [run, { atUtcMs, cause }] of meanwhile.ended) ends.set(run, [run, atUtcMs, cause, true]);
   const all = [...ends.values()].filter(([run]) => !options.isLive(run));
   for (let at = 0; at < all.length; at += ENDS) {
     await catalog.write((transaction) => endRuns(transaction, all.slice(at, at + ENDS)));

@@ -1,4 +1,6 @@
-import { ensureStream } from "./catalog-rows.ts";
+import { JOIN_MS } from "../media/types.ts";
+import { placeOf, type StoredSegment } from "./catalog.ts";
+import { BY_ID, dropEmptyRun, ensureStream } from "./catalog-rows.ts";
 import { hoursOf, updateHour } from "./coverage.ts";
 import type { Transaction } from "./database.ts";
 import { segmentKey } from "./leases.ts";
@@ -125,9 +127,54 @@ function runValues(run: RunEntry, ids: ReadonlyMap<string, number>): readonly (s
   return [run.run, ids.get(placeKey(run.place)) ?? 0, startUtcMs, startMonoMs, clockTrusted ? 1 : 0, boot, shiftMs, end, endCause];
 }
 
+/** Puts runs right that are there and journals tell otherwise of. */
+export async function correctRuns(transaction: Transaction, runs: readonly RunEntry[]): Promise<void> {
+  const present = await transaction.all<{ uuid: string }>("SELECT uuid FROM json_each(?) CROSS JOIN run ON run.uuid = value", [
+    JSON.stringify(runs.map(({ run }) => run)),
+  ]);
+  const known = new Set(present.map(({ uuid }) => uuid));
+  const rows = runs.filter(({ run }) => known.has(run));
+  if (rows.length === 0) return;
+  const ids = await streamIds(
+    transaction,
+    rows.map(({ place }) => place),
+  );
+  await transaction.run(JOURNALLED_RUNS, [JSON.stringify(rows.map((run) => runValues(run, ids)))]);
+}
+
+/** Takes rows out whose files are not there, with the runs that have none left. */
+export async function dropRows(transaction: Transaction, rows: readonly StoredSegment[]): Promise<void> {
+  for (const { run, sequence } of rows) {
+    await transaction.run(`DELETE FROM segment WHERE ${BY_ID}`, [run, sequence]);
+    await dropEmptyRun(transaction, run);
+  }
+  await coverAgain(
+    transaction,
+    rows.map((row) => ({ place: placeOf(row), startUtcMs: row.startUtcMs, endUtcMs: row.endUtcMs })),
+  );
+}
+
+/** Counts again what triggers and searches go by: sums of roots, hours without segments, longest rows. */
+export async function countAgain(transaction: Transaction): Promise<void> {
+  await transaction.run(LONGEST_SEGMENT);
+  await transaction.run(EMPTY_HOURS);
+  await transaction.run(ROOT_SUMS);
+}
+
+const ROOT_SUMS = `UPDATE root SET segments = counted.segments, bytes = counted.bytes FROM (
+    SELECT root.root_id, count(segment.run_id) AS segments, ifnull(sum(segment.bytes), 0) AS bytes
+    FROM root LEFT JOIN segment USING (root_id) GROUP BY root.root_id) AS counted
+  WHERE counted.root_id = root.root_id AND (root.segments, root.bytes) IS NOT (counted.segments, counted.bytes)`;
+const EMPTY_HOURS = `DELETE FROM coverage_hour AS c WHERE NOT EXISTS (SELECT 1 FROM segment AS s WHERE s.stream_id = c.stream_id
+  AND s.state = ${SEGMENT_CLOSED} AND s.start_utc_ms <= (c.hour + 1) * 3600000 + ${JOIN_MS} AND s.end_utc_ms >= c.hour * 3600000 - ${JOIN_MS}
+  AND s.start_utc_ms >= c.hour * 3600000 - ${JOIN_MS} - (SELECT longest_segment_ms FROM stream WHERE stream_id = c.stream_id))`;
+const LONGEST_SEGMENT = `UPDATE stream SET longest_segment_ms = found.longest FROM (
+    SELECT stream_id, max(end_utc_ms - start_utc_ms) AS longest FROM segment WHERE state = ${SEGMENT_CLOSED} GROUP BY stream_id) AS found
+  WHERE found.stream_id = stream.stream_id AND found.longest > stream.longest_segment_ms`;
+
 /** Statements of the end, once all segments are in. */
 const RUN_ENDS = `UPDATE run SET end_utc_ms = told.end_utc_ms, end_cause = told.end_cause FROM (
-    SELECT run_id, value ->> 2 AS end_cause, max(run.start_utc_ms, value ->> 1,
+    SELECT run_id, value ->> 2 AS end_cause, max(run.start_utc_ms, (value ->> 1) + iif(value ->> 3, shift_ms, 0),
       ifnull((SELECT max(end_utc_ms) FROM segment WHERE segment.run_id = run.run_id AND state = ${SEGMENT_CLOSED}), 0)) AS end_utc_ms
     FROM json_each(?) CROSS JOIN run ON run.uuid = value ->> 0) AS told
   WHERE run.run_id = told.run_id AND (run.end_utc_ms, run.end_cause) IS NOT (told.end_utc_ms, told.end_cause)`;
@@ -135,8 +182,11 @@ const LONGEST = `UPDATE stream SET
     longest_run_ms = max(longest_run_ms, ifnull((SELECT max(end_utc_ms - start_utc_ms) FROM run WHERE run.stream_id = stream.stream_id), 0)),
     longest_gap_ms = max(longest_gap_ms, ifnull((SELECT max(to_utc_ms - from_utc_ms) FROM gap WHERE gap.stream_id = stream.stream_id), 0))`;
 
+/** `unmoved`: the time is as the run's files say, and is moved with it. */
+export type RunEnd = readonly [run: string, atUtcMs: number, cause: string, unmoved: boolean];
+
 /** Ends runs as journals tell, not before their last media. */
-export async function endRuns(transaction: Transaction, ends: readonly (readonly [run: string, atUtcMs: number, cause: string])[]) {
+export async function endRuns(transaction: Transaction, ends: readonly RunEnd[]): Promise<void> {
   await transaction.run(RUN_ENDS, [JSON.stringify(ends)]);
 }
 

@@ -3,7 +3,7 @@ import { toRecorderError } from "../base/errors.ts";
 import type { SegmentBrief } from "../engine/types.ts";
 import type { Catalog, Meanwhile } from "./catalog.ts";
 import type { Root, StoreContext } from "./context.ts";
-import { Facts } from "./facts.ts";
+import { Facts, type RunFacts } from "./facts.ts";
 import type { IndexEntry, RunEntry } from "./index-rows.ts";
 import type { Pace } from "./pace.ts";
 import { isDay, parseStreamName } from "./paths.ts";
@@ -83,7 +83,7 @@ export class Indexer {
         this.#unreadable(path, "closed, but without a seal");
         continue;
       }
-      const place = await this.#placeOf(name, found);
+      const place = await this.placeOf(name, found);
       if (place === null) this.report.foreign += 1;
       else entries.push(this.#entry(place, root, `${day}/${found.file}`, found));
     }
@@ -100,12 +100,31 @@ export class Indexer {
     return [...oldest.values()].map((entry) => this.#runOf(entry));
   }
 
+  /** The runs whose beginning a journal tells. */
+  journalledRuns(): readonly RunEntry[] {
+    const runs: RunEntry[] = [];
+    for (const [run, { place, begin, end }] of this.facts.runs) {
+      if (begin === null) continue;
+      const shiftMs = this.facts.shiftMs(run, begin.clockTrusted);
+      const trusted = this.facts.isTrusted(run, begin.clockTrusted);
+      runs.push({ run, place, ...begin, clockTrusted: trusted, shiftMs, ...this.#end(run, end, shiftMs), journalled: true });
+    }
+    return runs;
+  }
+
   #runOf({ run, place, startUtcMs, startMonoMs, clockTrusted, shiftMs }: IndexEntry): RunEntry {
     const facts = this.facts.runs.get(run);
-    const ended = this.#options.meanwhile.ended.get(run) ?? facts?.end ?? null;
-    const end = { endUtcMs: ended?.atUtcMs ?? null, endCause: ended?.cause ?? null, shiftMs };
+    const end = { ...this.#end(run, facts?.end ?? null, shiftMs), shiftMs };
     if (facts?.begin == null) return { run, place, startUtcMs, startMonoMs, clockTrusted, boot: null, ...end, journalled: false };
-    return { run, place, ...facts.begin, ...end, journalled: true };
+    const trusted = this.facts.isTrusted(run, facts.begin.clockTrusted);
+    return { run, place, ...facts.begin, clockTrusted: trusted, ...end, journalled: true };
+  }
+
+  /** What the catalog was told meanwhile is as the run's files say. */
+  #end(run: string, told: RunFacts["end"], shiftMs: number) {
+    const ended = this.#options.meanwhile.ended.get(run);
+    if (ended !== undefined) return { endUtcMs: ended.atUtcMs + shiftMs, endCause: ended.cause };
+    return { endUtcMs: told?.atUtcMs ?? null, endCause: told?.cause ?? null };
   }
 
   #entry(place: StreamPlace, root: Root, file: string, found: SegmentBrief): IndexEntry {
@@ -117,7 +136,8 @@ export class Indexer {
   }
 
   /** Whose it is: as its run's journal says, else who records under that name. A file that is not of its folder is nobody's. */
-  async #placeOf(name: string, { run, serial, channel, stream }: SegmentBrief): Promise<StreamPlace | null> {
+  async placeOf(name: string, head: Pick<SegmentBrief, "run" | "serial" | "channel" | "stream">): Promise<StreamPlace | null> {
+    const { run, serial, channel, stream } = head;
     const parsed = parseStreamName(name);
     if (parsed?.serial !== serial || parsed.channel !== channel || parsed.stream !== stream) return null;
     const { context, wanted } = this.#options;

@@ -1,20 +1,32 @@
 import type { Alarms } from "../base/alarms.ts";
 import { sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
-import { Catalog } from "./catalog.ts";
-import { installFresh, markComplete, openCatalog, openFresh, openReplacement, removeFresh, setAside } from "./catalog-file.ts";
-import type { StoreContext } from "./context.ts";
+import { Catalog, type Meanwhile } from "./catalog.ts";
+import {
+  CATALOG_TABLES,
+  installFresh,
+  markComplete,
+  openCatalog,
+  openFresh,
+  openReplacement,
+  removeFresh,
+  setAside,
+  tableProblem,
+} from "./catalog-file.ts";
+import type { Root, StoreContext } from "./context.ts";
 import type { Database } from "./database.ts";
 import { fillCatalog, type LiveState } from "./fill.ts";
 import type { Gaps } from "./gaps.ts";
+import type { DayFolder } from "./indexer.ts";
 import type { LiveDatabase } from "./live-database.ts";
 import type { OpenSegments } from "./open-segments.ts";
 import { Pace } from "./pace.ts";
 import { parseStreamName } from "./paths.ts";
+import { Reconcile } from "./reconcile.ts";
 import { list } from "./removal.ts";
 import type { Roots } from "./roots.ts";
 import { readShifts, writeShift } from "./shift-rows.ts";
-import type { ReindexOptions, ReindexReport } from "./types.ts";
+import type { ReindexOptions, ReindexReport, SegmentId } from "./types.ts";
 import type { Wanted } from "./wanted.ts";
 
 /** `catalog.db` as it was opened. */
@@ -33,11 +45,18 @@ export interface KeeperOptions extends CatalogFile {
   readonly open: OpenSegments;
   readonly gaps: Gaps;
   readonly roots: Pick<Roots, "known">;
+  /** True for a segment that is being written, closed or deleted. */
+  readonly isBusy: (id: SegmentId) => boolean;
+  readonly alone: <T>(id: SegmentId, work: () => Promise<T>) => Promise<T>;
 }
 
 /** Share of time in which a catalog that was lost is filled again behind the recording. */
 const REFILL_SHARE = 0.5;
-/** A refill that failed is begun again so much later. */
+/** Share of time in which files and catalog are compared. */
+const RECONCILE_SHARE = 0.05;
+/** Folders that wait to be looked at; more are found by the next pass. */
+const MAX_SUSPECTS = 1000;
+/** What failed is begun again so much later. */
 const RETRY_MS = 60_000;
 
 /** Keeps the catalog what files and journals say: Reindex of README.md. */
@@ -48,6 +67,10 @@ export class Keeper implements LiveState {
   #work: Promise<unknown> | null = null;
   /** Why the catalog does not have everything; null while it has. */
   #damage: string | null;
+  #giveWay = new AbortController();
+  #held: PromiseWithResolvers<void> | null = null;
+  #reindexing = false;
+  readonly #suspects = new Map<string, DayFolder>();
   #settled = false;
   #replacements = 0;
   #knowsOldest = false;
@@ -76,20 +99,119 @@ export class Keeper implements LiveState {
     return this.#damage === null || this.#knowsOldest;
   }
 
-  /** Behind READY: fills a catalog that had to be set aside. Resolves when it is complete, or the service stops. */
+  /**
+   * Behind READY: fills a catalog that had to be set aside, else compares it with all files. Resolves when that is done, or the service
+   * stops; never rejects.
+   */
   async settle(): Promise<void> {
     this.#settled = true;
-    if (this.#damage !== null) await this.#refill();
+    if (this.#damage === null) await this.#background((_, signal) => this.#verify(signal));
+    if (this.#damage === null) await this.reconcile(this.#options.context.roots);
+    await this.#refill();
+  }
+
+  /** Compares the catalog with all files of these roots, behind the recording: also for one that has come back. Never rejects. */
+  async reconcile(roots: readonly Root[]): Promise<void> {
+    const { clock, log } = this.#options.context;
+    await this.#background(async (meanwhile, signal) => {
+      const beganMonoMs = clock.monoMs();
+      const report = await (await this.#reconciler(meanwhile, signal)).roots(roots);
+      log.info("catalog.reconciled", { ...report, tookMs: Math.round(clock.monoMs() - beganMonoMs) });
+    });
+  }
+
+  /** A file that was not what its row says: its folder is compared as soon as nothing else is. */
+  suspect(folder: DayFolder): void {
+    if (!this.#settled || this.#suspects.size >= MAX_SUSPECTS) return;
+    const idle = this.#suspects.size === 0;
+    this.#suspects.set(`${folder.root.id}/${folder.name}/${folder.day}`, folder);
+    if (idle) void this.#background((meanwhile, signal) => this.#lookAtSuspects(meanwhile, signal));
+  }
+
+  async #lookAtSuspects(meanwhile: Meanwhile, signal: AbortSignal): Promise<void> {
+    const folders = [...this.#suspects.values()];
+    const report = await (await this.#reconciler(meanwhile, signal)).folders(folders);
+    for (const [key, folder] of this.#suspects) if (folders.includes(folder)) this.#suspects.delete(key);
+    this.#options.context.log.info("catalog.folders-reconciled", { folders: folders.length, ...report });
+  }
+
+  async #reconciler(meanwhile: Meanwhile, signal: AbortSignal): Promise<Reconcile> {
+    const { context, isBusy, alone } = this.#options;
+    const pace = new Pace(context.clock, RECONCILE_SHARE);
+    const wanted = await this.#options.wanted();
+    return new Reconcile({ context, catalog: context.catalog, wanted, meanwhile, live: this, isBusy, alone, pace, signal });
+  }
+
+  /** Damage that no call has met yet, table by table on a connection of its own. */
+  async #verify(signal: AbortSignal): Promise<void> {
+    const { context, database, stateDir } = this.#options;
+    const pace = new Pace(context.clock, RECONCILE_SHARE);
+    for (const table of CATALOG_TABLES) {
+      const problem = await tableProblem(stateDir, table);
+      if (problem !== null) {
+        await database.replace(new RecorderError("DATABASE_FAILED", `table ${table}: ${problem}`));
+        return;
+      }
+      await pace.rest(signal);
+    }
+  }
+
+  async #watching<T>(work: (meanwhile: Meanwhile) => Promise<T>): Promise<T> {
+    const { catalog } = this.#options.context;
+    const meanwhile = catalog.watch();
+    try {
+      return await work(meanwhile);
+    } finally {
+      catalog.unwatch(meanwhile);
+    }
+  }
+
+  /**
+   * Work that gives way: to a reindex, which makes it superfluous, and to `hold`, after which it begins again. What fails is logged: the next
+   * start, or the next who asks, begins again.
+   */
+  async #background(work: (meanwhile: Meanwhile, signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { log } = this.#options.context;
+    for (;;) {
+      await this.#held?.promise;
+      const giveWay = new AbortController();
+      try {
+        await this.#alone(() => {
+          this.#giveWay = giveWay;
+          if (this.#held !== null) this.hold();
+          return this.#watching((meanwhile) => work(meanwhile, AbortSignal.any([this.#stopping.signal, giveWay.signal])));
+        });
+        return;
+      } catch (error) {
+        if (this.#stopping.signal.aborted || this.#reindexing) return;
+        if (!giveWay.signal.aborted) {
+          log.error("catalog.not-reconciled", { error: toRecorderError(error) });
+          return;
+        }
+      }
+    }
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new RecorderError("NOT_RUNNING", "the service stops"));
+    this.release();
     await Promise.allSettled([this.#work, this.#refilling]);
   }
 
   /** True while the catalog is being rebuilt: files keep their names, and times stay as they are. */
   get busy(): boolean {
-    return this.#work !== null;
+    return this.#reindexing || this.#damage !== null;
+  }
+
+  /** From here to `release` nothing compares rows with files: both are about to be moved together. What that breaks off begins again. */
+  hold(): void {
+    this.#held ??= Promise.withResolvers<void>();
+    this.#giveWay.abort(new RecorderError("CONFLICT", "what was recorded is being moved"));
+  }
+
+  release(): void {
+    this.#held?.resolve();
+    this.#held = null;
   }
 
   isRunLive(run: string): boolean {
@@ -106,13 +228,19 @@ export class Keeper implements LiveState {
    * @throws RecorderError CONFLICT while another one is under way.
    */
   async reindex(options: ReindexOptions, recording: boolean): Promise<ReindexReport> {
-    if (this.#work !== null) throw new RecorderError("CONFLICT", "the catalog is being rebuilt already");
-    return this.#alone(async () => {
-      const signal = AbortSignal.any([options.signal, this.#stopping.signal]);
-      const report = await this.#reindex({ ...options, signal }, recording);
-      await this.#complete();
-      return report;
-    });
+    if (this.#reindexing) throw new RecorderError("CONFLICT", "the catalog is being rebuilt already");
+    this.#reindexing = true;
+    this.#giveWay.abort(new RecorderError("CONFLICT", "the catalog is being rebuilt"));
+    try {
+      return await this.#alone(async () => {
+        const signal = AbortSignal.any([options.signal, this.#stopping.signal]);
+        const report = await this.#reindex({ ...options, signal }, recording);
+        await this.#complete();
+        return report;
+      });
+    } finally {
+      this.#reindexing = false;
+    }
   }
 
   async #reindex({ signal, onProgress }: ReindexOptions, recording: boolean): Promise<ReindexReport> {
@@ -161,6 +289,7 @@ export class Keeper implements LiveState {
 
   async #alone<T>(work: () => Promise<T>): Promise<T> {
     while (this.#work !== null) await this.#work.catch(() => undefined);
+    this.#stopping.signal.throwIfAborted();
     const mine = work();
     this.#work = mine;
     try {
@@ -203,9 +332,13 @@ export class Keeper implements LiveState {
     const { signal } = this.#stopping;
     while (this.#damage !== null && !signal.aborted) {
       try {
-        await this.#alone(() => this.#fill(signal));
+        await this.#alone(async () => {
+          this.#giveWay = new AbortController();
+          if (this.#damage !== null) await this.#fill(AbortSignal.any([signal, this.#giveWay.signal]));
+        });
       } catch (error) {
         if (signal.aborted) return;
+        if (this.#reindexing) continue;
         context.log.error("catalog.not-filled", { error: toRecorderError(error) });
         await sleep(context.clock, RETRY_MS, signal).catch(() => undefined);
       }
@@ -217,9 +350,8 @@ export class Keeper implements LiveState {
     const damage = this.#damage;
     const beganMonoMs = context.clock.monoMs();
     const { catalog } = context;
-    const meanwhile = catalog.watch();
-    try {
-      const report = await fillCatalog({
+    const report = await this.#watching(async (meanwhile) =>
+      fillCatalog({
         context,
         catalog,
         roots: context.roots,
@@ -232,12 +364,10 @@ export class Keeper implements LiveState {
         onOldest: () => {
           this.#knowsOldest = true;
         },
-      });
-      context.log.info("catalog.filled", { ...report, tookMs: Math.round(context.clock.monoMs() - beganMonoMs) });
-      if (damage === this.#damage) await this.#complete();
-    } finally {
-      catalog.unwatch(meanwhile);
-    }
+      }),
+    );
+    context.log.info("catalog.filled", { ...report, tookMs: Math.round(context.clock.monoMs() - beganMonoMs) });
+    if (damage === this.#damage) await this.#complete();
   }
 
   async #hasRecordings(): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Alarms } from "../base/alarms.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { ClockMove } from "../base/clock-watch.ts";
@@ -9,7 +9,7 @@ import type { Logger } from "../base/log.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import { type GapCause, type StreamKey, type StreamKind, streamKeyText, type TimeRange } from "../media/types.ts";
 import { BootShift } from "./boot-shift.ts";
-import { Catalog } from "./catalog.ts";
+import { Catalog, type StoredSegment } from "./catalog.ts";
 import { openCatalog, openDatabase } from "./catalog-file.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
 import { FinalNames, type Root, type StoreContext, writeJournal } from "./context.ts";
@@ -55,6 +55,7 @@ import type {
   TracedStream,
 } from "./types.ts";
 import { Usage } from "./usage.ts";
+import { fileProblem } from "./verify.ts";
 import { Wanted } from "./wanted.ts";
 
 export interface StoreOptions {
@@ -195,7 +196,16 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#gaps = new Gaps(context, roots);
     this.#open = new OpenSegments(roots, context.clock, context.catalog.shift);
     this.#usage = new Usage(context, this.#open, roots);
-    this.#keeper = new Keeper({ context, ...file, open: this.#open, gaps: this.#gaps, roots, wanted: () => this.#wanted() });
+    this.#keeper = new Keeper({
+      context,
+      ...file,
+      open: this.#open,
+      gaps: this.#gaps,
+      roots,
+      wanted: () => this.#wanted(),
+      isBusy: (id) => this.#isBusy(id),
+      alone: (id, work) => this.#lanes.run(segmentKey(id), work),
+    });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
     this.#shifts = new Shifts({
@@ -248,6 +258,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#recoveries.add(work);
     try {
       log.info("root.recovered", { root: root.path, ...(await work), tookMs: clock.monoMs() - beganMonoMs });
+      void this.#keeper.reconcile([root]);
     } finally {
       this.#recoveries.delete(work);
     }
@@ -258,9 +269,13 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       context: this.#context,
       signal,
       wanted,
-      isBusy: (id) => this.#open.mayGrow(id) || this.#deleting.has(segmentKey(id)) || this.#shifts.isRenaming(id),
+      isBusy: (id) => this.#isBusy(id),
       alone: (id, work) => this.#lanes.run(segmentKey(id), work),
     };
+  }
+
+  #isBusy(id: SegmentId): boolean {
+    return this.#open.mayGrow(id) || this.#deleting.has(segmentKey(id)) || this.#shifts.isRenaming(id);
   }
 
   /** Waits for what is under way, closes the databases, lets go of the folders. */
@@ -277,13 +292,20 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   }
 
   /** Shift 1 and 2; see `ClockFollower`. */
-  prepareShift(move: ClockMove): Promise<number> {
-    return this.#shifts.prepare(move);
+  async prepareShift(move: ClockMove): Promise<number> {
+    this.#keeper.hold();
+    try {
+      return await this.#shifts.prepare(move);
+    } catch (error) {
+      this.#keeper.release();
+      throw error;
+    }
   }
 
   /** Shift 3 to 7. */
-  shift(move: ClockMove): Promise<void> {
-    return this.#shifts.moved(move);
+  async shift(move: ClockMove): Promise<void> {
+    await this.#shifts.moved(move);
+    this.#keeper.release();
   }
 
   /** Resolves when what a shift leaves to be done behind recording is done, or cannot be done now. */
@@ -425,7 +447,24 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const stored = await this.#context.catalog.segment(id);
     if (stored?.state !== SEGMENT_CLOSED || this.#deleting.has(segmentKey(id))) return null;
     const row = this.roots.isReadable(stored.root) ? segmentRow(stored, this.#open) : null;
-    return row === null ? null : this.#leases.grant(row);
+    const root = this.roots.known().find((known) => known.id === stored.root);
+    if (row === null || root === undefined) return null;
+    // Held while it is looked at, so that it is not deleted meanwhile.
+    const lease = this.#leases.grant(row);
+    try {
+      const problem = await fileProblem(this.#context.files, root.path, stored);
+      if (problem === null) return lease;
+      this.#suspect(stored);
+      throw new RecorderError("SEGMENT_MISMATCH", `${row.path} is not the segment asked for: ${problem}`, { ...id });
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
+  }
+
+  #suspect({ root: id, name, file }: StoredSegment): void {
+    const root = this.#context.roots.find((candidate) => candidate.id === id);
+    if (root !== undefined) this.#keeper.suspect({ root, name, day: dirname(file) });
   }
 
   usage(): Promise<readonly RootUsage[]> {

@@ -159,6 +159,10 @@ export interface Instant {
 export interface TimelineReader {
   /** Rows that overlap the range, in ascending order of their start; `limit` leaves out the latest. */
   timeline(query: TimelineQuery): Promise<readonly TimelineRow[]>;
+  /**
+   * Null for a segment that is not there, not closed, or going. The file is looked at first.
+   * @throws RecorderError SEGMENT_MISMATCH if it is not that segment by header and size, or cannot be read.
+   */
   lease(id: SegmentId): Promise<SegmentLease | null>;
   /** Of the roots whose file systems answer. */
   usage(): Promise<readonly RootUsage[]>;
