@@ -24,6 +24,8 @@ export interface CliResult {
 export interface BoxOptions {
   /** Folder under `var/`; emptied first. */
   readonly name: string;
+  /** That folder lies here instead. */
+  readonly dir?: string;
   readonly limit?: string;
   readonly reserve?: string;
   readonly segment?: string;
@@ -82,7 +84,7 @@ export class Box {
   }
 
   static async create(options: BoxOptions): Promise<Box> {
-    const dir = join(REPOSITORY, "var", "test", options.name);
+    const dir = options.dir ?? join(REPOSITORY, "var", "test", options.name);
     await rm(dir, { recursive: true, force: true });
     await mkdir(dir, { recursive: true });
     const roots = options.roots ?? [join(dir, "media")];

@@ -166,6 +166,10 @@ impl SegmentFile {
         steps::start_write_out(&self.file, self.durable_bytes, self.written_bytes - self.durable_bytes);
     }
 
+    pub fn await_write_out(&self) {
+        steps::await_write_out(&self.file, self.durable_bytes, self.written_bytes - self.durable_bytes);
+    }
+
     /// Makes all that was appended durable, the file's name included. Not to be called again after it failed.
     pub fn sync(&mut self, stats: &Page<EngineSlot>) -> Result<(), StepError> {
         stats.add(EngineSlot::SyncCalls, 1);

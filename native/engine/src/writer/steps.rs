@@ -7,6 +7,9 @@ use std::os::fd::AsRawFd;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
+/// Of the page cache; where pages are larger, the kernel keeps what is not whole.
+const PAGE_BYTES: u64 = 4096;
+
 /// Reserves blocks without changing the size. Best effort: a file system that cannot, or has no room, shows it at the write.
 pub fn reserve(file: &File, offset: u64, bytes: u64) -> bool {
     bytes > 0 && rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes).is_ok()
@@ -40,10 +43,20 @@ pub fn write_all_at(file: &File, slices: &[&[u8]], offset: u64) -> io::Result<u6
 
 /// Starts write-out of a range without waiting for it. Best effort: the sync that follows is what counts.
 pub fn start_write_out(file: &File, offset: u64, bytes: u64) {
+    write_out(file, offset, bytes, libc::SYNC_FILE_RANGE_WRITE);
+}
+
+/// Waits until the write-out of a range is done: what its blocks changed in the file system's tables is then in the journal's running transaction, and the
+/// sync that comes next commits that of all files at once. Best effort: it makes nothing durable, and an error stays for the sync to tell.
+pub fn await_write_out(file: &File, offset: u64, bytes: u64) {
+    write_out(file, offset, bytes, libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
+fn write_out(file: &File, offset: u64, bytes: u64, flags: u32) {
     let (Ok(offset), Ok(bytes)) = (i64::try_from(offset), i64::try_from(bytes)) else { return };
     // SAFETY: a system call on a descriptor that `file` keeps open; it takes no pointers.
     unsafe {
-        libc::sync_file_range(file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE);
+        libc::sync_file_range(file.as_raw_fd(), offset, bytes, flags);
     }
 }
 
@@ -52,7 +65,13 @@ pub fn expect_random_reads(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, Advice::Random);
 }
 
-/// Gives the pages of everything up to `bytes` (0: of the whole file) back to the machine; they are on the device.
+/// Gives the whole pages of everything up to `bytes` (0: of the whole file) back to the machine; they are on the device. The page that `bytes` ends in
+/// stays: the next write goes on in it, and would have to read it.
 pub fn drop_cache(file: &File, bytes: u64) {
+    let whole = bytes - bytes % PAGE_BYTES;
+    if bytes > 0 && whole == 0 {
+        return;
+    }
+    let bytes = whole;
     let _ = rustix::fs::fadvise(file, 0, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
 }

@@ -261,7 +261,8 @@ impl Writer {
         }
     }
 
-    /// Starts the write-out of all files first, so that the device sees one burst, then waits for each.
+    /// Starts the write-out of all files, so that the device sees one burst, and waits for all of it before the first sync, so that the file
+    /// system's journal takes one commit for the group instead of one a file.
     fn sync_group(&mut self) {
         self.sync_due = None;
         let mut keys = Vec::new();
@@ -278,6 +279,12 @@ impl Writer {
         }
         let progress = Arc::clone(&self.options.progress);
         let ((), took_us) = progress.syncing(|| {
+            for key in &keys {
+                progress.step();
+                if let Some(Segment::Growing(file)) = self.segments.get(key) {
+                    file.await_write_out();
+                }
+            }
             for key in keys {
                 progress.step();
                 let Some(Segment::Growing(file)) = self.segments.get_mut(&key) else { continue };
