@@ -110,8 +110,12 @@ export class Keeper implements LiveState {
     await this.#refill();
   }
 
-  /** Compares the catalog with all files of these roots, behind the recording: also for one that has come back. Never rejects. */
+  /**
+   * Compares the catalog with all files of these roots behind the recording: also for one that has come back. Before `settle`, which looks at
+   * all of them, it does nothing. Never rejects.
+   */
   async reconcile(roots: readonly Root[]): Promise<void> {
+    if (!this.#settled) return;
     const { clock, log } = this.#options.context;
     await this.#background(async (meanwhile, signal) => {
       const beganMonoMs = clock.monoMs();
