@@ -5,6 +5,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { silentLogger } from "../../src/base/log.ts";
 import { engineFiles } from "../../src/engine/files.ts";
 import { loadAddon } from "../../src/engine/loader.ts";
+import type { GapCause } from "../../src/media/types.ts";
 import { openStore } from "../../src/store/store.ts";
 import type { GapRow, SegmentRow } from "../../src/store/types.ts";
 import { scan } from "../e2e/segments.ts";
@@ -35,9 +36,14 @@ export interface DiskJudgement {
 
 /**
  * Starts the store on the disk mounted at `folder`, as the next boot does, and compares what it finds with what was promised.
- * Recovery, addon and databases are those of the product; only the engine is not started.
+ * `causes`: what may be said of the time since the last media. Recovery, addon and databases are those of the product; only the engine is not started.
  */
-export async function judgeDisk(folder: string, promised: ReadonlyMap<string, number>, boot: string): Promise<DiskJudgement> {
+export async function judgeDisk(
+  folder: string,
+  promised: ReadonlyMap<string, number>,
+  boot: string,
+  causes: readonly GapCause[] = ["power-lost"],
+): Promise<DiskJudgement> {
   const [lost, orphans, dangling, wrong]: [string[], string[], string[], string[]] = [[], [], [], []];
   const newest = new Map<string, SegmentRow>();
   const files = { ...engineFiles(loadAddon().files), finishSegment: () => Promise.reject(new Error("no engine")) };
@@ -73,8 +79,9 @@ export async function judgeDisk(folder: string, promised: ReadonlyMap<string, nu
     for (const camera of newest.keys()) {
       if (!open.some((gap) => gap.camera === camera)) wrong.push(`${camera}: no gap since its last media`);
     }
-    for (const gap of open)
-      if (gap.cause !== "power-lost" && gap.cause !== "not-planned") wrong.push(`${gap.camera}: ${gap.cause}, not power-lost`);
+    for (const gap of open) {
+      if (![...causes, "not-planned"].includes(gap.cause)) wrong.push(`${gap.camera}: ${gap.cause}, not ${causes.join(" or ")}`);
+    }
     const { findings } = await store.check({ deep: false, signal: new AbortController().signal, onProgress: () => {} });
     for (const { code, path, message } of findings) (code === "missing-file" ? dangling : orphans).push(`${code}: ${path}: ${message}`);
   } finally {
