@@ -73,6 +73,7 @@ main() {
       need_build_tools
       node_modules/.bin/biome check --write
       (cd native && cargo fmt --all)
+      (cd test/faults/tracer && cargo fmt)
       ;;
     help | -h | --help) usage ;;
     *)

@@ -10,9 +10,9 @@ import { progress } from "./proof.ts";
 import { buildTracer, type TracedPoint, TracedServe, type TracerAct } from "./traced.ts";
 
 const CAMERAS = ["cam1", "cam2"];
-/** The least a configuration may say; at this rate it is reached in half a minute, and each further segment deletes one. */
+/** The least a configuration may say; at this rate it is reached in some fifteen seconds, and each further segment deletes one. */
 const LIMIT = "64MiB";
-const BITRATE_BPS = 8_000_000;
+const BITRATE_BPS = 16_000_000;
 /** A life that has not come to its end by then has lost its way. */
 const LIFE_MS = 30_000;
 const LANES = 3;
@@ -129,7 +129,7 @@ class Killpoints {
   #report(points: Readonly<Record<string, number>>, usual: ReadonlySet<string>): KillpointsReport {
     const table: Record<string, { hits: number; recovered: number }> = {};
     for (const { act, phase, what, problems } of this.#hits) {
-      const key = `${act} ${phase} ${what}`;
+      const key = act === "kill" ? `kill ${phase} ${what}` : `${act} ${what}`;
       const { hits, recovered } = table[key] ?? { hits: 0, recovered: 0 };
       table[key] = { hits: hits + 1, recovered: recovered + (problems.length === 0 ? 1 : 0) };
     }
@@ -247,12 +247,35 @@ const startPoints = (points: readonly TracedPoint[]): number => {
   return first < 0 ? points.length : first;
 };
 
-/** Kind of file and call. */
+/** Numbered steps of src/store/README.md, by what they do to a file. Commits and the writer's own calls serve several. */
+const STEPS: readonly (readonly [RegExp, string])[] = [
+  [/^growing file (openat|fallocate)$/, "Open 2"],
+  [/^growing file pwritev?(64)?$/, "Open 2, Append 1, Close 2, Start 4"],
+  [/^growing file sync_file_range$/, "Append 2"],
+  [/^growing file fdatasync$/, "Append 2, Close 3, Start 4"],
+  [/^growing file ftruncate$/, "Close 2, Start 4"],
+  [/^growing file renameat2$/, "Close 4, Start 4"],
+  [/^day folder fsync$/, "Open 2, Close 5, Delete 5"],
+  [/^(growing|closed) file unlinkat$/, "Delete 4, Start 3"],
+  [/^day folder (mkdirat|unlinkat)$/, "Open 2, Delete 5"],
+  [/^journal\.ndjson /, "Journals, Delete 3"],
+  [/^catalog\.db/, "commit: Open 3, Close 6, Delete 1, 2 and 6, Start 5 to 7"],
+  [/^state\.db/, "commit: Start 8"],
+];
+
+/** Kind of file and call, and the steps it belongs to. */
 function kindOf({ call, path }: TracedPoint): string {
   const name = path.slice(path.lastIndexOf("/") + 1);
-  if (path.startsWith(`${STATE}/`)) return `${name} ${call}`;
-  if (name.endsWith(".mp4.open")) return `growing file ${call}`;
-  if (name.endsWith(".mp4")) return `closed file ${call}`;
-  if (/^\d{8}$/.test(name)) return `day folder ${call}`;
-  return `${name} ${call}`;
+  const file = path.startsWith(`${STATE}/`)
+    ? name
+    : name.endsWith(".mp4.open")
+      ? "growing file"
+      : name.endsWith(".mp4")
+        ? "closed file"
+        : /^\d{8}$/.test(name)
+          ? "day folder"
+          : name;
+  const kind = `${file} ${call}`;
+  const steps = STEPS.find(([pattern]) => pattern.test(kind))?.[1];
+  return steps === undefined ? kind : `${kind} (${steps})`;
 }

@@ -63,6 +63,11 @@ export const LINT: readonly Step[] = [
   check("levels", [BUN, "test/checks/static.ts", "levels"]),
   check("docs", [BUN, "test/checks/static.ts", "docs"]),
   check("licences", [BUN, "test/checks/static.ts", "licences"]),
+  check(
+    "tracer",
+    ["sh", "-c", "cargo fmt --check && cargo clippy --quiet --locked --target-dir ../../../var/tracer -- -D warnings"],
+    "test/faults/tracer",
+  ),
   check("clippy", ["cargo", "clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], "native"),
 ];
 

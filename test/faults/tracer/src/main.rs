@@ -28,16 +28,33 @@ fn main() {
     let [_, log, watched, act, at, dashes, command @ ..] = arguments.as_slice() else {
         usage();
     };
-    let act = match (act.as_str(), act.strip_prefix("error:").and_then(|number| number.parse().ok())) {
+    let act = match (
+        act.as_str(),
+        act.strip_prefix("error:")
+            .and_then(|number| number.parse().ok()),
+    ) {
         ("kill", _) => Act::Kill,
         ("short", _) => Act::Short,
         (_, Some(number)) => Act::Error(number),
         _ => usage(),
     };
-    let (Ok(at), "--", false) = (at.parse::<u64>(), dashes.as_str(), command.is_empty()) else { usage() };
+    let (Ok(at), "--", false) = (at.parse::<u64>(), dashes.as_str(), command.is_empty()) else {
+        usage()
+    };
     let log = File::create(log).unwrap_or_else(|error| die(&format!("{log}: {error}")));
     let child = start(command);
-    std::process::exit(Tracer { child, log, watched, act, at, points: 0, began: Instant::now() }.run());
+    std::process::exit(
+        Tracer {
+            child,
+            log,
+            watched,
+            act,
+            at,
+            points: 0,
+            began: Instant::now(),
+        }
+        .run(),
+    );
 }
 
 fn usage() -> ! {
@@ -58,8 +75,10 @@ fn check(result: i64, what: &str) -> i64 {
 
 /// The program, stopped before its first instruction, its calls of interest trapping.
 fn start(command: &[String]) -> i32 {
-    let texts: Vec<CString> =
-        command.iter().map(|text| CString::new(text.as_str()).unwrap_or_else(|error| die(&error.to_string()))).collect();
+    let texts: Vec<CString> = command
+        .iter()
+        .map(|text| CString::new(text.as_str()).unwrap_or_else(|error| die(&error.to_string())))
+        .collect();
     let mut pointers: Vec<*const libc::c_char> = texts.iter().map(|text| text.as_ptr()).collect();
     pointers.push(std::ptr::null());
     // SAFETY: this process has one thread; the child calls nothing but system calls before exec.
@@ -79,7 +98,10 @@ fn start(command: &[String]) -> i32 {
     }
     let mut status = 0;
     // SAFETY: `status` lives on the stack during the call.
-    check(i64::from(unsafe { libc::waitpid(child, &raw mut status, 0) }), "waitpid");
+    check(
+        i64::from(unsafe { libc::waitpid(child, &raw mut status, 0) }),
+        "waitpid",
+    );
     let options = libc::PTRACE_O_TRACESECCOMP
         | libc::PTRACE_O_TRACECLONE
         | libc::PTRACE_O_TRACEFORK
@@ -88,7 +110,10 @@ fn start(command: &[String]) -> i32 {
         | libc::PTRACE_O_EXITKILL;
     // SAFETY: plain numbers.
     unsafe {
-        check(libc::ptrace(libc::PTRACE_SETOPTIONS, child, 0, options), "PTRACE_SETOPTIONS");
+        check(
+            libc::ptrace(libc::PTRACE_SETOPTIONS, child, 0, options),
+            "PTRACE_SETOPTIONS",
+        );
         check(libc::ptrace(libc::PTRACE_CONT, child, 0, 0), "PTRACE_CONT");
     }
     child
@@ -120,7 +145,11 @@ impl Tracer<'_> {
             }
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 if thread == self.child {
-                    return if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) };
+                    return if libc::WIFEXITED(status) {
+                        libc::WEXITSTATUS(status)
+                    } else {
+                        128 + libc::WTERMSIG(status)
+                    };
                 }
                 continue;
             }
@@ -147,7 +176,9 @@ impl Tracer<'_> {
         if unsafe { libc::ptrace(libc::PTRACE_GETREGS, thread, 0, &raw mut registers) } < 0 {
             return;
         }
-        let Some(Point { call, path }) = point::of(thread, &registers) else { return };
+        let Some(Point { call, path }) = point::of(thread, &registers) else {
+            return;
+        };
         if !path.starts_with(self.watched) {
             return;
         }
@@ -188,6 +219,11 @@ fn forward_signals(child: i32) {
     CHILD.store(child, Ordering::Relaxed);
     for signal in [libc::SIGTERM, libc::SIGINT] {
         // SAFETY: the handler is a function of the right form that calls kill alone.
-        unsafe { libc::signal(signal, forward as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+        unsafe {
+            libc::signal(
+                signal,
+                forward as extern "C" fn(libc::c_int) as libc::sighandler_t,
+            )
+        };
     }
 }

@@ -17,9 +17,15 @@ pub fn of(thread: i32, registers: &libc::user_regs_struct) -> Option<Point> {
     let number = registers.orig_rax as i64;
     let call = CALLS.iter().find(|(known, _)| *known == number)?.1;
     let path = match number {
-        libc::SYS_open => creates(registers.rsi).then(|| resolve(thread, None, registers.rdi)).flatten(),
-        libc::SYS_openat => creates(registers.rdx).then(|| resolve(thread, Some(registers.rdi), registers.rsi)).flatten(),
-        libc::SYS_unlink | libc::SYS_rename | libc::SYS_mkdir | libc::SYS_rmdir => resolve(thread, None, registers.rdi),
+        libc::SYS_open => creates(registers.rsi)
+            .then(|| resolve(thread, None, registers.rdi))
+            .flatten(),
+        libc::SYS_openat => creates(registers.rdx)
+            .then(|| resolve(thread, Some(registers.rdi), registers.rsi))
+            .flatten(),
+        libc::SYS_unlink | libc::SYS_rename | libc::SYS_mkdir | libc::SYS_rmdir => {
+            resolve(thread, None, registers.rdi)
+        }
         libc::SYS_unlinkat | libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_mkdirat => {
             resolve(thread, Some(registers.rdi), registers.rsi)
         }
@@ -33,7 +39,11 @@ fn creates(flags: u64) -> bool {
 }
 
 fn descriptor(thread: i32, number: u64) -> Option<String> {
-    read_link(format!("/proc/{thread}/fd/{}", number as i32)).ok()?.into_os_string().into_string().ok()
+    read_link(format!("/proc/{thread}/fd/{}", number as i32))
+        .ok()?
+        .into_os_string()
+        .into_string()
+        .ok()
 }
 
 /// A path argument as an absolute path; `directory` is the descriptor it is relative to, if it is.
@@ -47,7 +57,11 @@ fn resolve(thread: i32, directory: Option<u64>, address: u64) -> Option<String> 
         return Some(path.to_owned());
     }
     let base = match directory.map(|number| number as i32) {
-        None | Some(libc::AT_FDCWD) => read_link(format!("/proc/{thread}/cwd")).ok()?.into_os_string().into_string().ok()?,
+        None | Some(libc::AT_FDCWD) => read_link(format!("/proc/{thread}/cwd"))
+            .ok()?
+            .into_os_string()
+            .into_string()
+            .ok()?,
         Some(number) => descriptor(thread, number as u64)?,
     };
     Some(format!("{base}/{path}"))

@@ -29,17 +29,44 @@ pub const CALLS: &[(i64, &str)] = &[
 /// # Safety
 /// The process must be traced already: without a tracer the calls fail.
 pub unsafe fn trap() {
-    let jump = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+    let jump = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
     let mut filter = vec![jump(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
     for (index, (number, _)) in CALLS.iter().enumerate() {
-        filter.push(jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, *number as u32, (CALLS.len() - index) as u8, 0));
+        filter.push(jump(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            *number as u32,
+            (CALLS.len() - index) as u8,
+            0,
+        ));
     }
-    filter.push(jump(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0));
-    filter.push(jump(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_TRACE, 0, 0));
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    filter.push(jump(
+        libc::BPF_RET | libc::BPF_K,
+        libc::SECCOMP_RET_ALLOW,
+        0,
+        0,
+    ));
+    filter.push(jump(
+        libc::BPF_RET | libc::BPF_K,
+        libc::SECCOMP_RET_TRACE,
+        0,
+        0,
+    ));
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
     // SAFETY: the program and its instructions live on the stack and heap during the call.
     unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program);
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        );
     }
 }
