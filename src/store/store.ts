@@ -28,7 +28,7 @@ import { endOfLastProcess, type RecoveryOptions, recover, recoverRoot } from "./
 import { deleteSegment } from "./removal.ts";
 import { assertName, type RootOptions, Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
-import { SEGMENT_CLOSED } from "./schema.ts";
+import { SEGMENT_CLOSED, SEGMENT_OPEN } from "./schema.ts";
 import { Shifts } from "./shift.ts";
 import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
@@ -54,6 +54,7 @@ import type {
   TimelineRow,
   TracedStream,
 } from "./types.ts";
+import { Unfinished } from "./unfinished.ts";
 import { Usage } from "./usage.ts";
 import { fileProblem } from "./verify.ts";
 import { Wanted } from "./wanted.ts";
@@ -183,6 +184,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   readonly #lanes = new Lanes();
   readonly #shifts: Shifts;
   readonly #recoveries = new Set<Promise<unknown>>();
+  readonly #unfinished: Unfinished;
   #started = false;
   #stopped = false;
 
@@ -206,6 +208,8 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       isBusy: (id) => this.#isBusy(id),
       alone: (id, work) => this.#lanes.run(segmentKey(id), work),
     });
+    const { clock, log } = context;
+    this.#unfinished = new Unfinished({ roots, finish: (root) => this.#finish(root), clock, log });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
     this.#shifts = new Shifts({
@@ -250,7 +254,13 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
 
   /** Start 3 to 6 for a root that has come back, while recording goes on. Rejects only if it cannot even begin; what fails is logged. */
   async recoverRoot(root: Root): Promise<void> {
-    const { clock, log } = this.#context;
+    if (await this.#finish(root)) this.#unfinished.later(root);
+    void this.#keeper.reconcile([root]);
+  }
+
+  /** True if files are left that cannot be finished now. */
+  async #finish(root: Root): Promise<boolean> {
+    const { clock, log, catalog } = this.#context;
     const beganMonoMs = clock.monoMs();
     const wanted = await this.#wanted();
     const { signal } = this.#stopping;
@@ -258,10 +268,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#recoveries.add(work);
     try {
       log.info("root.recovered", { root: root.path, ...(await work), tookMs: clock.monoMs() - beganMonoMs });
-      void this.#keeper.reconcile([root]);
     } finally {
       this.#recoveries.delete(work);
     }
+    const unsettled = await catalog.unsettled();
+    return unsettled.some((segment) => segment.root === root.id && segment.state === SEGMENT_OPEN && !this.#isBusy(segment));
   }
 
   #recovering(signal: AbortSignal, wanted: Wanted): RecoveryOptions {
@@ -286,6 +297,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#leases.clear();
     await this.#keeper.stop();
     await this.#shifts.stop();
+    await this.#unfinished.stop();
     await Promise.allSettled(this.#recoveries);
     await this.#lanes.idle();
     await this.#release();
@@ -406,6 +418,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       } catch (error) {
         this.#context.log.error("segment.not-saved", { ...id, file: open.file, error: toRecorderError(error) });
         await this.#context.catalog.noteProgress(id, open.bytes, open.endUtcMs);
+        this.#unfinished.later(open.root);
       }
     });
   }

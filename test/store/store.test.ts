@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { RecorderError } from "../../src/base/errors.ts";
 import type { StreamPlace } from "../../src/store/types.ts";
+import { settle } from "../fakes/clock.ts";
 import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
 
 let box: TestBox;
@@ -69,6 +70,26 @@ describe("segments", () => {
     const rows = await box.rows();
     expect(rows.filter((row) => row.kind === "segment")).toMatchObject([{ state: "closed", toUtcMs: T0 + 2000 }]);
     expect(await box.findings()).toEqual([]);
+  });
+
+  it("that a full disk keeps us from finishing are tried again until they are done, and listed as far as they were durable", async () => {
+    await box.beginRun();
+    await box.grow(id(0), T0, 2, GATE, 1);
+    box.files.failRecover = new RecorderError("DISK_FULL", "no space left on device");
+    await box.store.segmentFailed(GATE, id(0));
+    const segments = async () => (await box.rows()).filter((row) => row.kind === "segment");
+    for (let round = 0; round < 3; round += 1) {
+      expect(await segments()).toMatchObject([{ state: "open", toUtcMs: T0 + 2000, bytes: 1000 }]);
+      await box.clock.advance(5000 * 2 ** round);
+      while (box.clock.pendingTimers === 0) await settle();
+    }
+    box.files.failRecover = null;
+    await box.clock.advance(40_000);
+    while ((await segments())[0]?.state === "open") await settle();
+    expect(await segments()).toMatchObject([{ state: "closed", toUtcMs: T0 + 2000 }]);
+    expect(await box.findings()).toEqual([]);
+    await box.store.stop();
+    expect(box.clock.pendingTimers).toBe(0);
   });
 
   it("renamed before the writer gave them up are entered under their final name", async () => {
