@@ -70,7 +70,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
         boot,
         rtc: await hasRtc(),
         trust: config.clock.trust,
-        last: heartbeat.last,
+        last: store.last,
         beat: (beat) => heartbeat.beat(beat),
         alarms,
         log,

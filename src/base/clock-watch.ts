@@ -280,8 +280,9 @@ export class ClockWatch implements Part {
     this.#shiftMs += move.recorded?.byMs ?? 0;
     this.#following = true;
     const moved = follower?.moved(move) ?? Promise.resolve();
-    return moved.finally(() => {
+    return moved.then(() => {
       this.#following = false;
+      this.#beat();
     });
   }
 

@@ -170,6 +170,8 @@ class Check {
     if ((await sizeOf(path)) === null) return true;
     try {
       const head = await this.#context.files.readSegment(path);
+      // Between its rename and its row.
+      if (this.#isOpen(head)) return true;
       const row = await this.#context.catalog.segment(head);
       return row !== undefined && path.endsWith(join(row.name, row.file));
     } catch {

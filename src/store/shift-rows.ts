@@ -1,3 +1,4 @@
+import type { Heartbeat } from "../base/clock-watch.ts";
 import { JOIN_MS } from "../media/types.ts";
 import { BY_ID } from "./catalog-rows.ts";
 import { HOUR_MS, updateHour } from "./coverage.ts";
@@ -115,6 +116,26 @@ async function coverAgain(transaction: Transaction, stream: number, fromUtcMs: n
   const hours = new Set(before.map((row) => row.hour));
   for (let at = hour(fromUtcMs + byMs - JOIN_MS); at <= hour(toUtcMs + byMs + JOIN_MS); at += 1) hours.add(at);
   for (const at of hours) await updateHour(transaction, stream, at);
+}
+
+/**
+ * A heartbeat as it would be had its process lived to tell that it had moved what its boot recorded: the rows know. As it is where the
+ * catalog cannot be read.
+ */
+export async function lastHeartbeat(last: Heartbeat | null, reader: Reader, boot: string): Promise<Heartbeat | null> {
+  if (last === null || last.boot !== boot || last.trusted) return last;
+  const byMs = await enteredShift(reader, boot).catch(() => null);
+  if (byMs === null) return last;
+  const utcMs = last.utcMs + byMs;
+  return { ...last, utcMs, trusted: true, knownUtcMs: utcMs, untrustedSinceUtcMs: null, shiftMs: byMs };
+}
+
+/** By how much what the boot recorded was moved already; null if it was not. */
+async function enteredShift(reader: Reader, boot: string): Promise<number | null> {
+  const state = (await readShifts(reader)).find((candidate) => candidate.boot === boot && candidate.entered);
+  if (state !== undefined) return state.byMs;
+  const row = await reader.get<{ byMs: number }>("SELECT shift_ms AS byMs FROM run WHERE boot = ? AND shift_ms <> 0 LIMIT 1", [boot]);
+  return row?.byMs ?? null;
 }
 
 /** Boots with runs whose times are later than their files say. */

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Alarms } from "../base/alarms.ts";
 import { type Clock, sleep } from "../base/clock.ts";
-import type { ClockMove } from "../base/clock-watch.ts";
+import type { ClockMove, Heartbeat } from "../base/clock-watch.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Part } from "../base/lifecycle.ts";
 import type { Logger } from "../base/log.ts";
@@ -30,6 +30,7 @@ import { assertName, type RootOptions, Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
 import { SEGMENT_CLOSED, SEGMENT_OPEN } from "./schema.ts";
 import { Shifts } from "./shift.ts";
+import { lastHeartbeat } from "./shift-rows.ts";
 import { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
 import type {
@@ -101,8 +102,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     releases.push(() => database.close());
     const heartbeat = await HeartbeatFile.open(options.stateDir, options.log);
     releases.push(() => heartbeat.close());
-    const moved = heartbeat.last?.boot === options.boot ? heartbeat.last.shiftMs : 0;
-    const catalog = new Catalog(database, new BootShift(options.boot, moved));
+    const last = await lastHeartbeat(heartbeat.last, database, options.boot);
+    const catalog = new Catalog(database, new BootShift(options.boot, last?.boot === options.boot ? last.shiftMs : 0));
     const state = new StateStore(stateDatabase, options.clock);
     const roots = new Roots({ ...options, state, catalog });
     releases.push(() => roots.close());
@@ -125,7 +126,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     };
     const { stateDir, alarms } = options;
     const file = { database, incomplete: found.incomplete, stateDir, alarms };
-    return new Store({ context, roots, configured: options.roots, state, heartbeat, file, release });
+    return new Store({ context, roots, configured: options.roots, state, heartbeat, last, file, release });
   } catch (error) {
     await release();
     throw error;
@@ -160,6 +161,7 @@ interface StoreParts {
   readonly configured: readonly RootOptions[];
   readonly state: StateStore;
   readonly heartbeat: HeartbeatFile;
+  readonly last: Heartbeat | null;
   readonly file: CatalogFile;
   /** Closes everything, in reverse of how it was opened. */
   readonly release: () => Promise<void>;
@@ -169,6 +171,8 @@ interface StoreParts {
 export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, SegmentRemoval, DesiredStore {
   readonly name = "store";
   readonly heartbeat: HeartbeatFile;
+  /** What the process before left of its clock. */
+  readonly last: Heartbeat | null;
   readonly roots: Roots;
   readonly #context: StoreContext;
   readonly #state: StateStore;
@@ -189,10 +193,11 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   #stopped = false;
 
   constructor(parts: StoreParts) {
-    const { context, roots, configured, state, heartbeat, file, release } = parts;
+    const { context, roots, configured, state, heartbeat, last, file, release } = parts;
     this.#context = context;
     this.#state = state;
     this.heartbeat = heartbeat;
+    this.last = last;
     this.#release = release;
     this.roots = roots;
     this.#gaps = new Gaps(context, roots);
@@ -229,7 +234,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const wanted = await this.#wanted();
     await this.#keeper.begin();
     await this.#shifts.recover();
-    const last = { cause, aliveUtcMs: this.heartbeat.last?.utcMs ?? null };
+    const last = { cause, aliveUtcMs: this.last?.utcMs ?? null };
     let report = await recover({ ...this.#recovering(signal, wanted), last });
     // What recovery learnt from a catalog that turned out damaged is worth nothing.
     for (let replaced = 0; replaced < this.#keeper.replacements; replaced += 1) {

@@ -101,3 +101,24 @@ it("ends when it is told to", async () => {
   const options = { deep: true, signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) };
   await expect(box.store.check(options)).rejects.toThrow("enough");
 });
+
+it("does not take a file between its rename and its row for a stranger's", async () => {
+  await box.grow(id(3), T0 + 9000);
+  const finish = box.files.finishSegment.bind(box.files);
+  let renamed = () => {};
+  const between = new Promise<void>((resolve) => (renamed = resolve));
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  box.files.finishSegment = async (...args) => {
+    const sealed = await finish(...args);
+    renamed();
+    await held;
+    return sealed;
+  };
+  const closing = box.close(id(3), T0 + 9000);
+  await between;
+  expect(await found()).toEqual([]);
+  release();
+  await closing;
+  expect(await found()).toEqual([]);
+});

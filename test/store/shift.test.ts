@@ -71,20 +71,16 @@ const MOVED = [
   ["gap", 6000, MINUTE, "no-media"],
 ];
 
+/** A heartbeat of a clock that is not trusted. */
+function untold(): Heartbeat {
+  const utcMs = box.clock.utcMs();
+  const untrusted = { trusted: false, knownUtcMs: 0, hostSet: true, untrustedSinceUtcMs: U0 - 1000, shiftMs: 0 };
+  return { boot: box.boot, monoMs: 1, utcMs, hostUtcMs: utcMs, ...untrusted };
+}
+
 /** Leaves the heartbeat that `ClockWatch` writes once a shift is entered. */
 async function beat(shiftMs: number): Promise<void> {
-  const heartbeat: Heartbeat = {
-    boot: box.boot,
-    monoMs: 1,
-    utcMs: box.clock.utcMs(),
-    hostUtcMs: box.clock.utcMs(),
-    trusted: true,
-    knownUtcMs: box.clock.utcMs(),
-    hostSet: true,
-    untrustedSinceUtcMs: null,
-    shiftMs,
-  };
-  box.store.heartbeat.beat(heartbeat);
+  box.store.heartbeat.beat({ ...untold(), trusted: true, knownUtcMs: box.clock.utcMs(), untrustedSinceUtcMs: null, shiftMs });
   await box.store.heartbeat.settled();
 }
 
@@ -309,6 +305,22 @@ describe("a process that ends while it moves", () => {
     expect(await segmentsAndRuns()).toEqual(finished);
     expect(await box.findings()).toEqual([]);
     expect((await box.tree()).every((path) => path.includes("/20260601/"))).toBe(true);
+  });
+
+  it("after Shift 3, before its heartbeat tells of it: the next one knows by the catalog", async () => {
+    await recorded();
+    box.store.heartbeat.beat({ ...untold(), utcMs: U0 + 2 * MINUTE });
+    await box.store.heartbeat.settled();
+    await move(moveBy(BY));
+    await box.store.shiftSettled();
+    await box.restart();
+    await box.store.shiftSettled();
+    expect(box.store.last).toMatchObject({ trusted: true, utcMs: T0 + 2 * MINUTE, shiftMs: BY, untrustedSinceUtcMs: null });
+    expect(await segmentsAndRuns()).toEqual(finished);
+    const path = join(box.folder, "state", "catalog.db");
+    const before = await dumpCatalog(path);
+    await box.store.reindex({ signal: new AbortController().signal, onProgress() {} });
+    expect(await dumpCatalog(path)).toEqual(before);
   });
 
   it.each<FakeStep>(["journal", "rename", "sync-directory", "unlink", "prune"])("behind Shift 3, after the step %s", async (step) => {
