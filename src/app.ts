@@ -21,8 +21,9 @@ import { Recorder } from "./recording/recorder.ts";
 import { Ring } from "./retention/ring.ts";
 import { Accounts } from "./rtsp/accounts.ts";
 import type { Resolve } from "./rtsp/types.ts";
+import { openStore } from "./store/open-store.ts";
 import { RootWatch } from "./store/root-watch.ts";
-import { openStore, type Store } from "./store/store.ts";
+import type { Store } from "./store/store.ts";
 import type { CheckReport, FileSteps, ReindexOptions, ReindexReport } from "./store/types.ts";
 
 /** Period of the network thread: one wake-up for all cameras. */

@@ -6,7 +6,7 @@ import { silentLogger } from "../../src/base/log.ts";
 import { engineFiles } from "../../src/engine/files.ts";
 import { loadAddon } from "../../src/engine/loader.ts";
 import type { GapCause } from "../../src/media/types.ts";
-import { openStore } from "../../src/store/store.ts";
+import { openStore } from "../../src/store/open-store.ts";
 import type { GapRow, SegmentRow } from "../../src/store/types.ts";
 import { scan } from "../e2e/segments.ts";
 import { segmentKey } from "./promises.ts";
