@@ -71,7 +71,7 @@ const MEDIA = `SELECT min(atUtcMs) AS atUtcMs FROM (
 async function enterGaps(transaction: Transaction, facts: StreamFacts, { isGapOpen, offline }: SettleOptions): Promise<number> {
   const stream = await ensureStream(transaction, facts.place);
   const mediaFrom = async (utcMs: number) => (await transaction.get<{ atUtcMs: number | null }>(MEDIA, [stream, utcMs]))?.atUtcMs ?? null;
-  const rows = await transaction.all<GapRow>(GAPS, [stream]);
+  let rows = await transaction.all<GapRow>(GAPS, [stream]);
   const told = await facts.gaps(mediaFrom);
   let entered = 0;
   const insert = async ({ cause, detail }: GapFacts, fromUtcMs: number, toUtcMs: number | null) => {
@@ -84,9 +84,9 @@ async function enterGaps(transaction: Transaction, facts: StreamFacts, { isGapOp
     const same = rows.filter((row) => row.fromUtcMs === fromUtcMs && row.cause === cause);
     if (toUtcMs !== null) {
       if (same.some((row) => row.toUtcMs === toUtcMs || (row.toUtcMs === null && isGapOpen(facts.place, fromUtcMs)))) continue;
-      for (const row of rows.filter((other) => other.fromUtcMs === fromUtcMs || other.toUtcMs === toUtcMs)) {
-        await transaction.run("DELETE FROM gap WHERE gap_id = ?", [row.id]);
-      }
+      const wrong = rows.filter((row) => row.fromUtcMs === fromUtcMs || row.toUtcMs === toUtcMs);
+      for (const row of wrong) await transaction.run("DELETE FROM gap WHERE gap_id = ?", [row.id]);
+      rows = rows.filter((row) => !wrong.includes(row));
       await insert(gap, fromUtcMs, toUtcMs);
     } else if (same.length === 0) {
       // Nothing says when it ended: what comes next does.

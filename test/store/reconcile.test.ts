@@ -187,6 +187,29 @@ it("an older catalog that was restored learns what came after it", async () => {
   expect(await box.findings()).toEqual([]);
 });
 
+it("an older catalog that was restored goes on with the gap that went on last, not with its own", async () => {
+  await box.beginRun(T0);
+  await box.record(id(0), T0);
+  await box.store.endRun(RUN, T0 + 3000, "stream-fault");
+  await box.store.openGap(GATE, T0 + 3000, "stream-fault", null);
+  await box.store.stop();
+  const old = await readFile(catalog());
+  await box.start();
+  await box.store.closeGap(GATE, T0 + 60_000);
+  await box.beginRun(T0 + 60_000, RUN_2);
+  await box.record(id(0, RUN_2), T0 + 60_000);
+  await box.store.endRun(RUN_2, T0 + 63_000, "no-media");
+  await box.store.openGap(GATE, T0 + 63_000, "no-media", null);
+  await box.restart();
+  await settled();
+  const expected = await content();
+  await box.store.stop();
+  await writeFile(catalog(), old);
+  await box.start();
+  await settled();
+  expect(await content()).toEqual(expected);
+});
+
 it("what is recorded meanwhile is left alone", async () => {
   await recordDays();
   const begin = box.clock.utcMs() + 60_000;
