@@ -134,6 +134,7 @@ export async function runService({ config, configPath, signal }: ServiceOptions)
       probe: (endpoint, options) => probeCamera({ engine, endpoint, resolve: resolveHost, accounts, clock, log, ...options }),
       check: (options) => store.check(options),
       reindex: (options) => store.reindex(options),
+      scrub: () => store.scrubStatus(),
     };
     await start(createHttpApi(context));
     await notifyServiceManager({ ready: true, status: "recording" }, log);

@@ -34,7 +34,7 @@ export const ls: CliCommand = {
     `TIME is one of: ${MOMENT_FORMS}.\nWithout an offset it is local to the site.`,
     [
       "With --json one object a line. Every one has kind (segment, run, gap), camera, stream, from, to (UTC milliseconds, to exclusive).",
-      "Segments: path, bytes, state (open, closed, deleting), run, sequence. Gaps: cause, detail, open. Runs: run, clockTrusted, endCause.",
+      "Segments: path, bytes, state (open, closed, deleting), run, sequence, damage. Gaps: cause, detail, open. Runs: run, clockTrusted, endCause.",
     ].join("\n"),
   ],
   async run({ operands, options, configPath, json, terminal, signal }) {
@@ -74,6 +74,7 @@ function rowCells(item: LsItem, zone: string): (string | Cell)[] {
 function whatCell(item: LsItem): string | Cell {
   switch (item.kind) {
     case "segment":
+      if (item.damage !== null) return { text: `${item.path} (damaged: ${item.damage})`, tone: "bad" };
       return item.state === "closed" ? item.path : { text: `${item.path} (${item.state})`, tone: "warn" };
     case "gap": {
       const parts = [item.cause, ...(item.detail === null ? [] : [item.detail])].join(": ");

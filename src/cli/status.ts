@@ -5,7 +5,7 @@ import { Client } from "./client.ts";
 import { type CliCommand, EXIT } from "./command.ts";
 import { type Cell, type Column, fieldLines, Table } from "./table.ts";
 import type { Tone } from "./terminal.ts";
-import { bitRateText, bytesText, countText, durationText, momentText, UNKNOWN } from "./units.ts";
+import { bitRateText, bytesText, countText, durationText, momentText, pluralText, UNKNOWN } from "./units.ts";
 
 type Reply = z.output<typeof command.output>;
 
@@ -48,6 +48,18 @@ export const status: CliCommand = {
   },
 };
 
+function scrubCell({ scrub, zone }: Reply): Cell {
+  const { segments, bytes, damaged, unreadable, rounds } = scrub;
+  const reached = rounds.map(({ reachedUtcMs }) => reachedUtcMs).filter((utcMs) => utcMs !== null);
+  const parts = [
+    `${pluralText(segments, "segment")} (${bytesText(bytes)})`,
+    ...(reached.length > 0 ? [`back to ${momentText(Math.max(...reached), zone)}`] : []),
+    ...(damaged > 0 ? [`${countText(damaged)} damaged`] : []),
+    ...(unreadable > 0 ? [`${countText(unreadable)} unreadable`] : []),
+  ];
+  return { text: parts.join(", "), tone: damaged + unreadable > 0 ? "bad" : "plain" };
+}
+
 /** The reply for people. */
 export function statusText(reply: Reply, colour: boolean): string {
   const streams = STREAM_TONES.filter(([state]) => reply.streams[state] > 0).map(
@@ -66,6 +78,7 @@ export function statusText(reply: Reply, colour: boolean): string {
       ["Cameras", countText(reply.cameras)],
       ["Streams", { text: streams.length === 0 ? UNKNOWN : streams.join(", "), tone: worst }],
       ["Rate", bitRateText(reply.bitsPerSecond)],
+      ["Verified", scrubCell(reply)],
     ],
     colour,
   );

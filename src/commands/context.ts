@@ -5,7 +5,7 @@ import type { BoxConfig, DesiredStore, Transport } from "../config/types.ts";
 import type { LedgerPort } from "../ledger/types.ts";
 import type { ProbeReport, RecorderPort } from "../recording/types.ts";
 import type { CameraEndpoint } from "../rtsp/types.ts";
-import type { CheckReport, ReindexOptions, ReindexReport, TimelineReader } from "../store/types.ts";
+import type { CheckReport, ReindexOptions, ReindexReport, ScrubStatus, TimelineReader } from "../store/types.ts";
 
 export interface ProbeOptions {
   readonly transport: Transport;
@@ -55,6 +55,8 @@ export interface CommandContext {
   readonly probe: ProbeCamera;
   readonly check: CheckSegments;
   readonly reindex: ReindexCatalog;
+  /** What reading recordings again has come to. */
+  readonly scrub: () => ScrubStatus;
   /** What somebody should look after, longest standing first. */
   readonly alarms: () => readonly Alarm[];
 }

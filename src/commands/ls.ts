@@ -30,6 +30,7 @@ const item = z.discriminatedUnion("kind", [
     state: z.enum(["open", "closed", "deleting"]),
     run: z.string(),
     sequence: z.int(),
+    damage: z.string().nullable().describe("what is wrong with the file's bytes; null if nothing is known"),
   }),
   z.object({
     kind: z.literal("run"),
@@ -72,7 +73,16 @@ function lsItem(row: TimelineRow): LsItem {
   const common = { camera: row.camera, stream: row.stream, from: row.fromUtcMs, to: row.toUtcMs };
   switch (row.kind) {
     case "segment":
-      return { kind: "segment", ...common, path: row.path, bytes: row.bytes, state: row.state, run: row.run, sequence: row.sequence };
+      return {
+        kind: "segment",
+        ...common,
+        path: row.path,
+        bytes: row.bytes,
+        state: row.state,
+        run: row.run,
+        sequence: row.sequence,
+        damage: row.damage,
+      };
     case "run":
       return { kind: "run", ...common, run: row.run, clockTrusted: row.clockTrusted, endCause: row.endCause };
     case "gap":

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { ALARM_CODES, type Alarm } from "../base/alarms.ts";
-import type { RootUsage } from "../store/types.ts";
+import type { RootUsage, ScrubStatus } from "../store/types.ts";
 import type { ReplyCommand } from "./command.ts";
 
 const input = z.strictObject({});
@@ -23,6 +23,22 @@ const alarmSchema = z.object({
   sinceUtcMs: z.int(),
 }) satisfies z.ZodType<Alarm>;
 
+const scrubSchema = z.object({
+  segments: z.int().describe("read again since the service started"),
+  bytes: z.number(),
+  damaged: z.int().describe("segments whose bytes are known to be wrong"),
+  unreadable: z.int().describe("segments that the disk refused to read"),
+  share: z.number().describe("of time, 0 to 1"),
+  allowedShare: z.number(),
+  rounds: z.array(
+    z.object({
+      path: z.string(),
+      beganUtcMs: z.int().nullable(),
+      reachedUtcMs: z.int().nullable().describe("a round goes back in time; null: it is over"),
+    }),
+  ),
+}) satisfies z.ZodType<ScrubStatus>;
+
 const output = z.object({
   version: z.string(),
   serial: z.string(),
@@ -40,6 +56,7 @@ const output = z.object({
   bitsPerSecond: z.number().describe("of all streams together"),
   roots: z.array(rootViewSchema),
   alarms: z.array(alarmSchema).describe("what somebody should look after, longest standing first"),
+  scrub: scrubSchema.describe("recordings read again to find what the disks lost"),
   engine: z.record(z.string(), z.number()).describe("counters of the media engine"),
 });
 
@@ -71,7 +88,10 @@ export const status: ReplyCommand<typeof input, typeof output> = {
       bitsPerSecond,
       roots: [...roots],
       alarms: [...context.alarms()],
+      scrub: scrubView(context.scrub()),
       engine: { ...context.recorder.engineNumbers() },
     };
   },
 };
+
+const scrubView = (scrub: ScrubStatus) => ({ ...scrub, rounds: [...scrub.rounds] });

@@ -1,14 +1,19 @@
 import { nativeAsync } from "./engine.ts";
-import type { FolderEntry, NativeFiles, SegmentBrief, UnreadFile } from "./types.ts";
+import type { FolderEntry, NativeFiles, SegmentBrief, SegmentScan, UnreadFile } from "./types.ts";
 
-/** `NativeFiles` with its texts parsed. */
-export interface EngineFiles extends Omit<NativeFiles, "readSegments" | "listFolder"> {
+/** `NativeFiles` with its texts parsed, and scans at the caller's pace. */
+export interface EngineFiles
+  extends Omit<NativeFiles, "readSegments" | "listFolder" | "scanSegment" | "openScan" | "stepScan" | "closeScan"> {
+  /** `rest` is awaited between pieces of 1 MiB; where it rejects the scan is given up. */
+  scanSegment(path: string, rest: () => Promise<void>): Promise<SegmentScan>;
   readSegments(directory: string, names: readonly string[]): Promise<readonly (SegmentBrief | UnreadFile)[]>;
   listFolder(directory: string): Promise<readonly FolderEntry[]>;
 }
 
 /** Steps that change the same root at a time. */
 const WIDTH = 2;
+/** Read at a time by a scan: some 10 ms of a slow disk. */
+const PIECE_BYTES = 1024 * 1024;
 
 /**
  * The addon's file steps with its errors mapped to `RecorderError`. Few at a time change the same root, the others in order behind them: a
@@ -23,7 +28,7 @@ export function engineFiles(files: NativeFiles): EngineFiles {
     closeRoot: (root) => nativeAsync(() => files.closeRoot(root)),
     checkRoot: (root) => nativeAsync(() => files.checkRoot(root)),
     testRoot: (root) => nativeAsync(() => files.testRoot(root)),
-    scanSegment: (path, bytesPerSecond) => nativeAsync(() => files.scanSegment(path, bytesPerSecond)),
+    scanSegment: (path, rest) => scanSegment(files, path, rest),
     readSegment: (path) => nativeAsync(() => files.readSegment(path)),
     readSegments: async (directory, names) => JSON.parse(await nativeAsync(() => files.readSegments(directory, names))),
     listFolder: async (directory) => JSON.parse(await nativeAsync(() => files.listFolder(directory))),
@@ -34,6 +39,19 @@ export function engineFiles(files: NativeFiles): EngineFiles {
     appendDurable: (root, path, line) => lanes.run(root, () => nativeAsync(() => files.appendDurable(root, path, line))),
     freeSpace: (root) => nativeAsync(() => files.freeSpace(root)),
   };
+}
+
+async function scanSegment(files: NativeFiles, path: string, rest: () => Promise<void>): Promise<SegmentScan> {
+  const scan = await nativeAsync(() => files.openScan(path));
+  try {
+    for (;;) {
+      const found = await nativeAsync(() => files.stepScan(scan, PIECE_BYTES));
+      if (found !== null) return found;
+      await rest();
+    }
+  } finally {
+    files.closeScan(scan);
+  }
 }
 
 /** Runs a bounded number of steps of each root. */

@@ -74,8 +74,14 @@ export interface NativeFiles {
   checkRoot(root: number): Promise<void>;
   /** Writes, syncs and removes a small file; a full disk is no failure. */
   testRoot(root: number): Promise<void>;
-  /** Walks every box of a segment file, verifies fragment checksums and, if present, the seal. Reads at most `bytesPerSecond` (0 = no bound). */
-  scanSegment(path: string, bytesPerSecond: number): Promise<SegmentScan>;
+  /** Walks every box of a segment file, verifies fragment checksums and, if present, the seal. Reads the disk, and leaves nothing in the cache. */
+  scanSegment(path: string): Promise<SegmentScan>;
+  /** Begins the same piece by piece. Resolves with the scan's id. */
+  openScan(path: string): Promise<number>;
+  /** Reads about `bytes` more, one call at a time. At the end of the file the scan is over and tells its result; null before. A rejection ends it. */
+  stepScan(scan: number, bytes: number): Promise<SegmentScan | null>;
+  /** Gives a scan up; one that is over is passed over. */
+  closeScan(scan: number): void;
   /** Reads the identity and the seal only (two small reads). */
   readSegment(path: string): Promise<SegmentHead>;
   /** The same for many files of one folder, in this order; JSON array of `SegmentBrief` and, for each file that cannot be read, `UnreadFile`. */

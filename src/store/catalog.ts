@@ -9,7 +9,7 @@ import { segmentKey } from "./leases.ts";
 import type { Writable } from "./live-database.ts";
 import { parseStreamName, stampAsUtcMs } from "./paths.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
-import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
+import type { RunStart, SegmentDamage, SegmentId, StreamPlace } from "./types.ts";
 
 /** A row of `segment` with the names behind its keys. `root` is the catalog's own key. */
 export interface StoredSegment extends SegmentId {
@@ -22,6 +22,8 @@ export interface StoredSegment extends SegmentId {
   readonly endUtcMs: number;
   readonly bytes: number;
   readonly file: string;
+  /** What is wrong with the file's bytes; null if nothing is known. */
+  readonly damage: string | null;
 }
 
 export interface StoredStream extends StreamPlace {
@@ -55,7 +57,7 @@ export interface ClosedSegment {
 
 /** Columns of a `StoredSegment`; the query names `segment AS s`, and joins run and stream. */
 export const SEGMENT_COLUMNS = `run.uuid AS run, s.sequence, s.root_id AS root, stream.camera, stream.kind AS stream, stream.name, s.state,
-  s.start_utc_ms AS startUtcMs, s.end_utc_ms AS endUtcMs, s.bytes, s.file`;
+  s.start_utc_ms AS startUtcMs, s.end_utc_ms AS endUtcMs, s.bytes, s.file, s.damage`;
 export const SEGMENT_JOINS = "JOIN run ON run.run_id = s.run_id JOIN stream ON stream.stream_id = s.stream_id";
 const STREAM_COLUMNS = "stream_id AS id, camera, kind AS stream, channel, name";
 
@@ -77,6 +79,7 @@ export interface Meanwhile {
   /** Segments whose files go or have gone. */
   readonly gone: Set<string>;
   readonly ended: Map<string, { readonly atUtcMs: number; readonly cause: string }>;
+  readonly damaged: Map<string, SegmentDamage>;
   /** Deletions that were under way at the beginning. */
   readonly deleting: readonly { readonly segment: StoredSegment; readonly rule: DeletionRule }[];
 }
@@ -111,7 +114,12 @@ export class Catalog {
 
   /** Notes from now on what files that were read already cannot tell. */
   watch(): Meanwhile {
-    const meanwhile: Meanwhile = { gone: new Set(this.#deleting.keys()), ended: new Map(), deleting: [...this.#deleting.values()] };
+    const meanwhile: Meanwhile = {
+      gone: new Set(this.#deleting.keys()),
+      ended: new Map(),
+      damaged: new Map(),
+      deleting: [...this.#deleting.values()],
+    };
     this.#watchers.add(meanwhile);
     return meanwhile;
   }
@@ -304,6 +312,25 @@ export class Catalog {
     this.#deleting.delete(key);
   }
 
+  /** What is wrong with a closed segment's bytes, null if they are right after all. False if it says so already, or is not closed (any more). */
+  markDamage({ run, sequence }: SegmentId, damage: string | null): Promise<boolean> {
+    for (const { damaged } of this.#watchers) damaged.set(segmentKey({ run, sequence }), { run, sequence, damage });
+    return this.#database.transaction(async (transaction) => {
+      const changed = await transaction.run(
+        `UPDATE segment SET damage = ?1 WHERE state = ${SEGMENT_CLOSED} AND damage IS NOT ?1 AND ${BY_ID}`,
+        [damage, run, sequence],
+      );
+      return changed > 0;
+    });
+  }
+
+  /** Closed segments whose bytes are not right, by root. */
+  damagedByRoot(): Promise<{ root: number; segments: number }[]> {
+    return this.#database.all(
+      `SELECT root_id AS root, count(*) AS segments FROM segment WHERE damage IS NOT NULL AND state = ${SEGMENT_CLOSED} GROUP BY root_id`,
+    );
+  }
+
   segment(id: SegmentId): Promise<StoredSegment | undefined> {
     return this.#database.get(
       `SELECT ${SEGMENT_COLUMNS} FROM run JOIN segment AS s USING (run_id) JOIN stream ON stream.stream_id = s.stream_id
@@ -386,17 +413,6 @@ export class Catalog {
       `SELECT ${SEGMENT_COLUMNS}, s.run_id AS runId FROM segment AS s ${SEGMENT_JOINS}
        WHERE (s.run_id, s.sequence) > (?, ?) AND s.state = ${SEGMENT_CLOSED} ORDER BY s.run_id, s.sequence LIMIT ?`,
       [after.runId, after.sequence, limit],
-    );
-  }
-
-  /** Notes what is wrong with the bytes of a closed segment, unless something is known already. */
-  async markDamage(id: SegmentId, damage: string): Promise<void> {
-    await this.#database.transaction((transaction) =>
-      transaction.run(`UPDATE segment SET damage = ? WHERE damage IS NULL AND state = ${SEGMENT_CLOSED} AND ${BY_ID}`, [
-        damage,
-        id.run,
-        id.sequence,
-      ]),
     );
   }
 

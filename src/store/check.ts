@@ -88,7 +88,9 @@ class Check {
 
   async #content(path: string, segment: StoredSegment): Promise<void> {
     const { files } = this.#context;
-    const scan = this.#options.deep ? await files.scanSegment(path, 0) : null;
+    const { deep, signal } = this.#options;
+    const scan = deep ? await files.scanSegment(path, async () => signal.throwIfAborted()) : null;
+    if (scan === null && segment.damage !== null) this.#find("damaged", path, segment.damage);
     const head = scan === null ? await files.readSegment(path) : scan.head;
     if (head === null) {
       this.#find("damaged", path, "no whole header");

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import type { GapCause } from "../media/types.ts";
 import type { Root } from "./context.ts";
 import { type DeletionRule, type JournalLine, readJournal } from "./journal.ts";
+import { segmentKey } from "./leases.ts";
 import { JOURNAL_FILE, parseStreamName } from "./paths.ts";
-import type { StreamPlace } from "./types.ts";
+import type { SegmentDamage, StreamPlace } from "./types.ts";
 
 /** A run as journals tell it; what they do not tell is null. */
 export interface RunFacts {
@@ -91,6 +92,8 @@ export class Facts {
   readonly runs = new Map<string, RunFacts>();
   /** By camera and folder name. */
   readonly streams = new Map<string, StreamFacts>();
+  /** By `segmentKey`. */
+  readonly damages = new Map<string, SegmentDamage>();
   /** Lines that nobody can read, or that are of another stream than their folder. */
   unreadable = 0;
   readonly #cameras = new Map<string, string>();
@@ -165,6 +168,11 @@ export class Facts {
       case "gap-closed":
         facts.addClosing(right(line.fromUtcMs), { cause: line.cause, toUtcMs: atUtcMs });
         break;
+      case "segment-damaged": {
+        const { run, sequence, damage } = line;
+        this.damages.set(segmentKey({ run, sequence }), { run, sequence, damage });
+        break;
+      }
       case "segment-deleted": {
         const { run, sequence, rule } = line;
         facts.deletions.push({ run, sequence, rule, fromUtcMs: right(line.fromUtcMs), toUtcMs: right(line.toUtcMs) });

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import type { Catalog, Meanwhile } from "./catalog.ts";
 import type { Root, StoreContext } from "./context.ts";
 import { settleFacts } from "./index-facts.ts";
-import { coverAgain, enterSegments, type IndexEntry } from "./index-rows.ts";
+import { coverAgain, enterDamages, enterSegments, type IndexEntry } from "./index-rows.ts";
 import { BATCH, type DayFolder, Indexer } from "./indexer.ts";
+import { segmentKey } from "./leases.ts";
 import type { Pace } from "./pace.ts";
 import { parseSegmentFile } from "./paths.ts";
 import { list } from "./removal.ts";
@@ -75,8 +76,11 @@ async function fillDay(
   let committed: Promise<void> = Promise.resolve();
   const commit = async (entries: readonly IndexEntry[], last: boolean) => {
     const runs = indexer.runsOf(entries);
+    const damages = entries.map((entry) => indexer.facts.damages.get(segmentKey(entry))).filter((mark) => mark !== undefined);
     await catalog.write(async (transaction) => {
       indexer.report.segments += await enterSegments(transaction, entries, runs, meanwhile.gone);
+      // At once: what is entered may be asked for before all is settled.
+      await enterDamages(transaction, damages);
       if (last) await coverAgain(transaction, stretches);
     });
   };

@@ -4,11 +4,11 @@ import { BY_ID, ensureStream } from "./catalog-rows.ts";
 import type { Transaction } from "./database.ts";
 import { addDeletion } from "./deletions.ts";
 import type { DeletionFacts, Facts, GapFacts, StreamFacts } from "./facts.ts";
-import { endRuns, measureLongest, type RunEnd } from "./index-rows.ts";
+import { endRuns, enterDamages, measureLongest, type RunEnd } from "./index-rows.ts";
 import type { DeletionRule } from "./journal.ts";
 import type { IndexReport, StreamPlace } from "./types.ts";
 
-/** Run ends in one statement. */
+/** Run ends, or marks of damage, in one statement. */
 const ENDS = 1000;
 
 export interface SettleOptions {
@@ -39,6 +39,10 @@ export async function settleFacts(options: SettleOptions): Promise<Pick<IndexRep
   for (const stream of facts.streams.values()) {
     report.deletions += await catalog.write((transaction) => enterDeletions(transaction, stream));
     report.gaps += await catalog.write((transaction) => enterGaps(transaction, stream, options));
+  }
+  const damages = [...new Map([...facts.damages, ...meanwhile.damaged]).values()];
+  for (let at = 0; at < damages.length; at += ENDS) {
+    await catalog.write((transaction) => enterDamages(transaction, damages.slice(at, at + ENDS)));
   }
   await catalog.write(measureLongest);
   return report;

@@ -5,7 +5,7 @@ import { hoursOf, updateHour } from "./coverage.ts";
 import type { Transaction } from "./database.ts";
 import { segmentKey } from "./leases.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING } from "./schema.ts";
-import type { SegmentId, StreamPlace } from "./types.ts";
+import type { SegmentDamage, SegmentId, StreamPlace } from "./types.ts";
 
 /** A closed segment as its file tells it, to be entered among many. */
 export interface IndexEntry extends SegmentId {
@@ -59,6 +59,10 @@ const SEGMENTS = `INSERT INTO segment (run_id, sequence, stream_id, root_id, sta
     crc64 = excluded.crc64, blake3 = excluded.blake3
   WHERE segment.state <> ${SEGMENT_DELETING}`;
 
+const DAMAGES = `UPDATE segment SET damage = told.damage FROM (
+    SELECT run_id, value ->> 1 AS sequence, value ->> 2 AS damage FROM json_each(?) CROSS JOIN run ON run.uuid = value ->> 0) AS told
+  WHERE segment.run_id = told.run_id AND segment.sequence = told.sequence AND segment.damage IS NOT told.damage`;
+
 /** Keys of streams by place, added where they are new. One for each transaction: a rolled-back key is none. */
 export async function streamIds(transaction: Transaction, places: Iterable<StreamPlace>): Promise<ReadonlyMap<string, number>> {
   const ids = new Map<string, number>();
@@ -104,6 +108,12 @@ export async function enterSegments(
     ]);
   }
   return changed;
+}
+
+/** Marks segments as journals tell; those that are not there are passed over. */
+export async function enterDamages(transaction: Transaction, damages: readonly SegmentDamage[]): Promise<void> {
+  if (damages.length === 0) return;
+  await transaction.run(DAMAGES, [JSON.stringify(damages.map(({ run, sequence, damage }) => [run, sequence, damage]))]);
 }
 
 /** Counts the hours again that these stretches have a part in. */

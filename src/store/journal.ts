@@ -23,6 +23,8 @@ export type JournalFact = { readonly atUtcMs: number; readonly shiftMs?: number 
       readonly toUtcMs: number;
       readonly bytes: number;
     }
+  /** What is wrong with the bytes of a sealed file; null: they are what was written after all. Of several the last counts. */
+  | { readonly fact: "segment-damaged"; readonly run: string; readonly sequence: number; readonly damage: string | null }
   /**
    * The box learnt what time it was. By its boot's clock of before, which began at `sinceUtcMs`, everything was `byMs` too early: lines of
    * this boot, and the files of its runs that say that their clock is not trusted. A later one of the same boot replaces an earlier one.
@@ -60,6 +62,7 @@ const FIELDS: Readonly<Record<JournalFact["fact"], Readonly<Record<string, Field
   "gap-opened": { cause, detail: (value) => value === null || text(value) },
   "gap-closed": { cause, fromUtcMs: integer },
   "segment-deleted": { rule: text, run: text, sequence: integer, fromUtcMs: integer, toUtcMs: integer },
+  "segment-damaged": { run: text, sequence: integer, damage: (value) => value === null || text(value) },
   "boot-moved": { byMs: integer, sinceUtcMs: integer },
 };
 

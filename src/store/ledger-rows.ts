@@ -22,7 +22,7 @@ interface LedgerRow {
 }
 
 /** A row overlaps the range if it starts before its end and ends after its start; see `TIMELINE_SQL` on where a search begins. ?1 stream, ?2 ?3 range. */
-const CLOSED = `SELECT 'segment' AS source, start_utc_ms AS fromUtcMs, end_utc_ms AS toUtcMs, NULL AS word, NULL AS detail, NULL AS sequence FROM segment
+const CLOSED = `SELECT 'segment' AS source, start_utc_ms AS fromUtcMs, end_utc_ms AS toUtcMs, NULL AS word, damage AS detail, NULL AS sequence FROM segment
   WHERE stream_id = ?1 AND state = ${SEGMENT_CLOSED} AND start_utc_ms < ?3 AND end_utc_ms > ?2
     AND start_utc_ms >= ?2 - (SELECT longest_segment_ms FROM stream WHERE stream_id = ?1)`;
 
@@ -136,7 +136,7 @@ function spansOf(rows: readonly LedgerRow[], progress: Progress): CoverageSpan[]
     if (toUtcMs > fromUtcMs) spans.push({ fromUtcMs, toUtcMs, state, detail, live });
   };
   for (const { source, fromUtcMs, toUtcMs, word, detail, sequence } of rows) {
-    if (source === "segment") span(fromUtcMs, toUtcMs ?? fromUtcMs, "recorded", null, false);
+    if (source === "segment") span(fromUtcMs, toUtcMs ?? fromUtcMs, "recorded", detail === null ? null : `damaged: ${detail}`, false);
     else if (source === "deletion") span(fromUtcMs, toUtcMs ?? fromUtcMs, "deleted-by-rule", word, false);
     else if (source === "gap") span(fromUtcMs, toUtcMs ?? nowUtcMs, (word ?? "unknown") as GapCause, detail, toUtcMs === null);
     else if (source === "open-segment") {

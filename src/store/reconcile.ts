@@ -204,7 +204,7 @@ export class Reconcile {
     if (bytes === row.bytes) return;
     this.report.wrongSize += 1;
     this.#context.log.error("reconcile.wrong-size", { path: join(root.path, row.name, row.file), bytes, expected: row.bytes });
-    await this.#options.catalog.markDamage(row, `the file has ${bytes} bytes, it was sealed with ${row.bytes}`);
+    if (row.damage === null) await this.#options.catalog.markDamage(row, `the file has ${bytes} bytes, it was sealed with ${row.bytes}`);
   }
 
   /** Reconcile 4: a closed row whose file is nowhere goes, if the disk that answers so is the root. */

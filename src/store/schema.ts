@@ -176,10 +176,15 @@ CREATE TABLE renaming (
 ) STRICT, WITHOUT ROWID;
 `;
 
+const CATALOG_4 = `
+CREATE INDEX segment_damaged ON segment (root_id) WHERE damage IS NOT NULL;
+`;
+
 export const CATALOG_MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: CATALOG_1 },
   { version: 2, sql: CATALOG_2 },
   { version: 3, sql: CATALOG_3 },
+  { version: 4, sql: CATALOG_4 },
 ];
 export const STATE_MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: STATE_1 },

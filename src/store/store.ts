@@ -21,6 +21,7 @@ import { deleteSegment } from "./removal.ts";
 import { assertName, type RootOptions, type Roots } from "./roots.ts";
 import { saveFailed } from "./salvage.ts";
 import { SEGMENT_CLOSED, SEGMENT_OPEN } from "./schema.ts";
+import { Scrub } from "./scrub.ts";
 import { Shifts } from "./shift.ts";
 import type { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
@@ -33,6 +34,7 @@ import type {
   ReindexReport,
   RootUsage,
   RunBegin,
+  ScrubStatus,
   SegmentId,
   SegmentLease,
   SegmentPlan,
@@ -85,6 +87,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   /** Steps of one stream, or of one segment, that must not overtake each other. */
   readonly #lanes = new Lanes();
   readonly #shifts: Shifts;
+  readonly #scrub: Scrub;
   readonly #recoveries = new Set<Promise<unknown>>();
   readonly #unfinished: Unfinished;
   #started = false;
@@ -115,6 +118,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#unfinished = new Unfinished({ roots, finish: (root) => this.#finish(root), clock, log });
     const limits = configured.map(({ limitBytes }) => (limitBytes ?? Number.POSITIVE_INFINITY) / 4);
     this.#leases = new Leases(context.clock, Math.min(MAX_LEASED_BYTES, ...limits));
+    this.#scrub = new Scrub({ context, alarms: file.alarms, lanes: this.#lanes });
     this.#shifts = new Shifts({
       context,
       gaps: this.#gaps,
@@ -145,9 +149,14 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
   }
 
-  /** Behind READY: goes on with what start did not wait for. Resolves when that is done; never rejects. */
-  settle(): Promise<void> {
-    return this.#keeper.settle();
+  /** Behind READY: goes on with what start did not wait for, then begins to read recordings again. Resolves when it does; never rejects. */
+  async settle(): Promise<void> {
+    await this.#keeper.settle();
+    this.#scrub.begin();
+  }
+
+  scrubStatus(): ScrubStatus {
+    return this.#scrub.status();
   }
 
   /** End of the newest that is recorded or accounted for, 0 if nothing is: no time of a later boot is before it. */
@@ -198,6 +207,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     this.#stopped = true;
     this.#stopping.abort();
     this.#leases.clear();
+    await this.#scrub.stop();
     await this.#keeper.stop();
     await this.#shifts.stop();
     await this.#unfinished.stop();
@@ -362,6 +372,9 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     if (this.#shifts.isRenaming(id)) await this.#lanes.run(segmentKey(id), async () => {});
     const stored = await this.#context.catalog.segment(id);
     if (stored?.state !== SEGMENT_CLOSED || this.#deleting.has(segmentKey(id))) return null;
+    if (stored.damage !== null) {
+      throw new RecorderError("SEGMENT_DAMAGED", `segment ${segmentKey(id)} is damaged: ${stored.damage}`, { ...id });
+    }
     const row = this.roots.isReadable(stored.root) ? segmentRow(stored, this.#open) : null;
     const root = this.roots.known().find((known) => known.id === stored.root);
     if (row === null || root === undefined) return null;
@@ -423,12 +436,14 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     if (this.#leases.holds(id) || this.#deleting.has(key)) return false;
     this.#deleting.add(key);
     try {
-      return await this.#lanes.run(key, async () => {
+      const deleted = await this.#lanes.run(key, async () => {
         const stored = await this.#context.catalog.segment(id);
         const root = this.#context.roots.find((candidate) => candidate.id === stored?.root);
         if (stored === undefined || root === undefined) return false;
         return deleteSegment(this.#context, root, stored, rule);
       });
+      if (deleted) await this.#scrub.deleted(id);
+      return deleted;
     } finally {
       this.#deleting.delete(key);
     }

@@ -102,6 +102,7 @@ export function segmentRow(stored: StoredSegment, progress: Progress): SegmentRo
     path: join(root.path, stored.name, stored.file),
     bytes: open?.bytes ?? stored.bytes,
     state,
+    damage: stored.damage,
   };
 }
 

@@ -40,6 +40,11 @@ export interface SegmentId {
   readonly sequence: number;
 }
 
+/** What is wrong with a sealed file's bytes, one sentence; null: nothing (any more). */
+export interface SegmentDamage extends SegmentId {
+  readonly damage: string | null;
+}
+
 export type SegmentState = "open" | "closed" | "deleting";
 
 export interface SegmentRow extends SegmentId, StreamKey, TimeRange {
@@ -48,6 +53,8 @@ export interface SegmentRow extends SegmentId, StreamKey, TimeRange {
   readonly path: string;
   readonly bytes: number;
   readonly state: SegmentState;
+  /** What is wrong with the file's bytes, one sentence: it is not given out. Null if nothing is known. */
+  readonly damage: string | null;
 }
 
 export interface RunRow extends StreamKey, TimeRange {
@@ -106,7 +113,8 @@ export interface FileSteps {
   closeRoot(root: number): Promise<void>;
   checkRoot(root: number): Promise<void>;
   testRoot(root: number): Promise<void>;
-  scanSegment(path: string, bytesPerSecond: number): Promise<SegmentScan>;
+  /** Reads a whole file from the disk; `rest` is awaited between pieces, and where it rejects the scan is given up. */
+  scanSegment(path: string, rest: () => Promise<void>): Promise<SegmentScan>;
   readSegment(path: string): Promise<SegmentHead>;
   /** Header and seal of many files of one folder, in this order; a file that cannot be read is answered as such. */
   readSegments(directory: string, names: readonly string[]): Promise<readonly (SegmentBrief | UnreadFile)[]>;
@@ -161,11 +169,29 @@ export interface TimelineReader {
   timeline(query: TimelineQuery): Promise<readonly TimelineRow[]>;
   /**
    * Null for a segment that is not there, not closed, or going. The file is looked at first.
-   * @throws RecorderError SEGMENT_MISMATCH if it is not that segment by header and size, or cannot be read.
+   * @throws RecorderError SEGMENT_MISMATCH if it is not that segment by header and size, or cannot be read; SEGMENT_DAMAGED if its bytes are
+   * known not to be those that were recorded.
    */
   lease(id: SegmentId): Promise<SegmentLease | null>;
   /** Of the roots whose file systems answer. */
   usage(): Promise<readonly RootUsage[]>;
+}
+
+/** What reading recordings again has come to. */
+export interface ScrubStatus {
+  /** Read since the service started. */
+  readonly segments: number;
+  readonly bytes: number;
+  /** Segments whose bytes are known to be wrong now. */
+  readonly damaged: number;
+  /** Segments that the disk refused to read when they were asked for last. */
+  readonly unreadable: number;
+  /** Of the time since the scrub began, 0 to 1. */
+  readonly share: number;
+  /** It is kept at or below this. */
+  readonly allowedShare: number;
+  /** One for each root whose first round has begun. A round goes back in time; `reachedUtcMs` null: it is over. */
+  readonly rounds: readonly { readonly path: string; readonly beganUtcMs: number | null; readonly reachedUtcMs: number | null }[];
 }
 
 /** A stream that has left a trace in the catalog, under whatever channels its camera had. */
@@ -181,7 +207,7 @@ export interface TracedStream extends StreamKey {
 /** What one row says of a stretch of a stream's time. Rows may overlap. */
 export interface CoverageSpan extends TimeRange {
   readonly state: CoverageState;
-  /** Of a gap its sentence, of deleted media the rule; else null. */
+  /** Of a gap its sentence, of deleted media the rule, of damaged media what is wrong; else null. */
   readonly detail: string | null;
   /** True while it goes on; `toUtcMs` is then the time of the query, or of the newest durable media. */
   readonly live: boolean;

@@ -326,6 +326,7 @@ describe("with a service", () => {
         path: "/rec/a.mp4",
         bytes: 30_000_000,
         state: "closed",
+        damage: "offset 40: moof does not match its checksum",
         fromUtcMs: start + 1,
         toUtcMs: start + 60_000,
       },
@@ -343,7 +344,7 @@ describe("with a service", () => {
       [
         "CAMERA  STREAM  KIND     FROM                 TO                       LENGTH     SIZE  WHAT",
         "front   main    run      2026-06-01 08:00:00  2026-06-01 08:01:00  1 min 00 s        -  ended: no-media",
-        "front   main    segment  2026-06-01 08:00:00  2026-06-01 08:01:00  1 min 00 s  30.0 MB  /rec/a.mp4",
+        "front   main    segment  2026-06-01 08:00:00  2026-06-01 08:01:00  1 min 00 s  30.0 MB  /rec/a.mp4 (damaged: offset 40: moof does not match its checksum)",
         "front   main    gap      2026-06-01 08:01:00  2026-06-01 08:01:05       5.0 s        -  no-media: silence for 5 s",
         "1 segment (30.0 MB), 1 gap",
         "",
@@ -365,6 +366,7 @@ describe("with a service", () => {
         state: "closed",
         run,
         sequence: 0,
+        damage: "offset 40: moof does not match its checksum",
       },
       { kind: "gap", ...key, from: start + 60_000, to: start + 65_000, cause: "no-media", detail: "silence for 5 s", open: false },
     ]);
@@ -531,6 +533,8 @@ describe("with a service", () => {
         totalBytes: 32e9,
       },
     ];
+    const round = { path: "/rec", beganUtcMs: Date.UTC(2026, 5, 1, 7), reachedUtcMs: Date.UTC(2026, 4, 30, 6) };
+    service.scrub = { ...service.scrub, segments: 812, bytes: 3.1e9, damaged: 2, unreadable: 1, rounds: [round] };
     expect((await cli(configured("status"))).out).toBe(
       [
         "Serial         test-1",
@@ -540,6 +544,7 @@ describe("with a service", () => {
         "Cameras        0",
         "Streams        1 recording, 1 waiting",
         "Rate           8.0 Mbit/s",
+        "Verified       812 segments (3.1 GB), back to 2026-05-30 08:00:00, 2 damaged, 1 unreadable",
         "",
         "ROOT  SEGMENTS  RECORDED     LIMIT    FREE  RESERVE     DISK",
         "/rec     1 234  150.0 MB  200.0 MB  5.0 GB   1.0 GB  32.0 GB",

@@ -15,7 +15,7 @@ export async function segmentFiles(root: string): Promise<string[]> {
 
 /** Reads a segment with the product's own reader. */
 export function scan(path: string): Promise<SegmentScan> {
-  return loadAddon().files.scanSegment(path, 0);
+  return loadAddon().files.scanSegment(path);
 }
 
 /** What ffprobe complains about; empty for a file that is right. */

@@ -190,7 +190,7 @@ describe("addon", () => {
       { file: "text", code: "SEGMENT_DAMAGED", problem: expect.any(String) },
       { file: "absent", code: "NOT_FOUND", problem: expect.any(String) },
     ]);
-    const scan = await addon.files.scanSegment(path, 0);
+    const scan = await addon.files.scanSegment(path);
     expect(scan.problems).toEqual([]);
     expect(scan.fragments.length).toBe(4);
     camera.stop();
@@ -235,7 +235,7 @@ describe("addon", () => {
     expect((await addon.files.freeSpace(root)).totalBytes).toBeGreaterThan(0);
     await addon.files.closeRoot(root);
     expect(await codeAsync(addon.files.freeSpace(root))).toBe("ROOT_UNAVAILABLE");
-    expect((await addon.files.scanSegment(join(directory, "text"), 0)).head).toBeNull();
+    expect((await addon.files.scanSegment(join(directory, "text"))).head).toBeNull();
   });
 
   it("knows a root by its marker, and only where its path leads to it", async () => {

@@ -50,6 +50,8 @@ export class FakeFileSteps implements FileSteps {
   failRecover: RecorderError | null = null;
   failUnlink: RecorderError | null = null;
   failSpace: RecorderError | null = null;
+  /** Called while a file is scanned, between its pieces. */
+  whileScanning: (path: string) => Promise<void> = async () => {};
   availableBytes = 1_000_000_000;
   /** Folders on which a file system is mounted; `/` is one. */
   readonly mounts = new Set<string>();
@@ -75,8 +77,10 @@ export class FakeFileSteps implements FileSteps {
     this.#dead = false;
   }
 
-  async scanSegment(path: string): Promise<SegmentScan> {
+  async scanSegment(path: string, rest: () => Promise<void>): Promise<SegmentScan> {
     this.#live();
+    await rest();
+    await this.whileScanning(path);
     this.scanned.push(path);
     const parsed = await parse(path);
     const head = parsed.identity === null ? null : await this.readSegment(path);
@@ -201,7 +205,7 @@ export class FakeFileSteps implements FileSteps {
       await appendFile(path, sealLine(parsed.fragments));
     }
     this.#did("seal");
-    return this.scanSegment(path);
+    return this.scanSegment(path, async () => {});
   }
 
   async renameDurable(root: number, from: string, to: string): Promise<void> {

@@ -11,6 +11,7 @@ import type {
   ReindexOptions,
   ReindexReport,
   RootUsage,
+  ScrubStatus,
   TimelineQuery,
   TimelineReader,
   TimelineRow,
@@ -168,6 +169,7 @@ export class FakeService {
   readonly recorder = new FakeRecorder();
   readonly clock = new SimulatedClock();
   alarms: Alarm[] = [];
+  scrub: ScrubStatus = { segments: 0, bytes: 0, damaged: 0, unreadable: 0, share: 0, allowedShare: 0.05, rounds: [] };
   probe: ProbeCamera = async () => PROBE_REPORT;
   check: (options: CheckOptions) => Promise<CheckReport> = async ({ deep }) => ({ deep, segments: 0, bytes: 0, findings: [] });
   reindex: (options: ReindexOptions) => Promise<ReindexReport> = async () => REINDEX_REPORT;
@@ -187,6 +189,7 @@ export class FakeService {
       probe: (endpoint, options) => this.probe(endpoint, options),
       check: (options) => this.check(options),
       reindex: (options) => this.reindex(options),
+      scrub: () => this.scrub,
       alarms: () => this.alarms,
     };
   }

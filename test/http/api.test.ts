@@ -43,6 +43,7 @@ const segment = (sequence: number): SegmentRow => ({
   path: `/rec/test-1_1/${sequence}.mp4`,
   bytes: 1000 + sequence,
   state: "closed",
+  damage: null,
   fromUtcMs: sequence * 60_000,
   toUtcMs: (sequence + 1) * 60_000,
 });
@@ -182,6 +183,7 @@ describe("streams", () => {
       state: "closed",
       run: "11111111-2222-4333-8444-555555555555",
       sequence: 1,
+      damage: null,
     });
     expect(service.timeline.queries.length).toBeGreaterThan(2);
   });

@@ -25,6 +25,7 @@ function storeOf(count: number, limitBytes: number, leased: ReadonlySet<number> 
       path: `${index}`,
       bytes: 10,
       state: "closed",
+      damage: null,
     }),
   );
   return {

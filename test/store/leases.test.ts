@@ -15,6 +15,7 @@ const segment = (sequence: number, bytes = 10): SegmentRow => ({
   path: "p",
   bytes,
   state: "closed",
+  damage: null,
 });
 
 it("a lease ends by release, or when it was idle for 60 s", async () => {

@@ -7,6 +7,7 @@ import { Catalog } from "../../src/store/catalog.ts";
 import { Database, type Value } from "../../src/store/database.ts";
 import { coverageHours, coverageSpans, tracedStreams } from "../../src/store/ledger-rows.ts";
 import { CATALOG_MIGRATIONS } from "../../src/store/schema.ts";
+import { newerThan, olderThan } from "../../src/store/scrub-rows.ts";
 import { queryTimeline } from "../../src/store/timeline.ts";
 import { T0 } from "./box.ts";
 
@@ -87,7 +88,7 @@ async function expensive(): Promise<string[]> {
     for (const { detail } of await database.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, parameters)) {
       const walks =
         /^SCAN (s|segment|run|gap|deletion|coverage_hour)\b/.test(detail) &&
-        !/USING (COVERING )?INDEX (segment_unsettled|run_going_on|gap_going_on)/.test(detail);
+        !/USING (COVERING )?INDEX (segment_unsettled|segment_damaged|run_going_on|gap_going_on)/.test(detail);
       if (walks || (/TEMP B-TREE/.test(detail) && /segment|gap|deletion|coverage/.test(sql))) bad.push(`${detail} in ${sql}`);
     }
   }
@@ -111,6 +112,9 @@ describe("with 100,000 segments every question is answered from an index", () =>
     ["newest", () => catalog.newest(1, 8)],
     ["unsettled", () => catalog.unsettled()],
     ["filesBetween", () => catalog.filesBetween("EZ0001_1", 1, { fromUtcMs: T0, toUtcMs: T0 + 1e7 })],
+    ["olderThan", () => olderThan(catalog.reader, 1, { startUtcMs: T0 + 1e9, id: 7, sequence: 3 })],
+    ["newerThan", () => newerThan(catalog.reader, 1, { startUtcMs: T0 + 1e9, id: 7, sequence: 3 })],
+    ["damagedByRoot", () => catalog.damagedByRoot()],
     ["totals", () => catalog.totals()],
     ["runsGoingOn", () => catalog.runsGoingOn()],
     ["lastAccounted", () => catalog.lastAccounted(1)],

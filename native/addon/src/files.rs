@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use easyrms_engine::{EngineError, Root, files, folders, roots};
+use easyrms_engine::{EngineError, Root, files, folders, roots, scans};
 use napi::bindgen_prelude::{AsyncTask, ToNapiValue, TypeName};
 use napi::{Env, Task};
 use napi_derive::napi;
@@ -43,9 +43,25 @@ impl<T: Send + 'static, J: ToNapiValue + TypeName> Task for Step<T, J> {
 type Nothing = Step<(), ()>;
 
 #[napi(namespace = "files")]
-pub fn scan_segment(path: String, bytes_per_second: f64) -> Result<AsyncTask<Step<easyrms_media::mp4::Scan, SegmentScan>>> {
-    let rate = to_u64(bytes_per_second, "bytesPerSecond")?;
-    Ok(Step::task(move || files::scan_segment(Path::new(&path), rate), SegmentScan::from))
+pub fn scan_segment(path: String) -> AsyncTask<Step<easyrms_media::mp4::Scan, SegmentScan>> {
+    Step::task(move || files::scan_segment(Path::new(&path)), SegmentScan::from)
+}
+
+#[napi(namespace = "files")]
+pub fn open_scan(path: String) -> AsyncTask<Step<u32, f64>> {
+    Step::task(move || scans::open(Path::new(&path)), f64::from)
+}
+
+#[napi(namespace = "files")]
+pub fn step_scan(scan: f64, bytes: f64) -> Result<AsyncTask<Step<Option<easyrms_media::mp4::Scan>, Option<SegmentScan>>>> {
+    let (scan, bytes) = (to_u32(scan, "scan")?, to_u64(bytes, "bytes")?);
+    Ok(Step::task(move || scans::step(scan, bytes), |found| found.map(SegmentScan::from)))
+}
+
+#[napi(namespace = "files")]
+pub fn close_scan(scan: f64) -> Result<()> {
+    scans::close(to_u32(scan, "scan")?);
+    Ok(())
 }
 
 #[napi(namespace = "files")]

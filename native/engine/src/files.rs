@@ -2,22 +2,20 @@
 //! What only reads goes by path; what changes something goes through the root.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use easyrms_media::mp4::{Head, HeadRead, Scan, Seal, SealRead, SegmentScanner, read_head, read_seal};
+use easyrms_media::mp4::{Head, HeadRead, Scan, Seal, SealRead, read_head, read_seal};
 
 use rustix::fs::{AtFlags, OFlags, fsync, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::EngineError;
 use crate::root::{Root, name_of};
+use crate::scans::Scanning;
 use crate::writer::steps;
 
-/// What a scan reads at a time.
-const CHUNK_BYTES: usize = 256 << 10;
 /// First guess for header and seal; both tell when they are longer.
 const HEAD_BYTES: u64 = 8 << 10;
 const SEAL_BYTES: u64 = 8 << 10;
@@ -46,33 +44,15 @@ fn damaged(path: &Path, what: &impl ToString) -> EngineError {
     EngineError::Damaged { path: path.to_owned(), what: what.to_string() }
 }
 
-/// Pushes a whole file through the scanner, at most `bytes_per_second` (0 = as fast as it goes).
-pub fn scan_segment(path: &Path, bytes_per_second: u64) -> Result<Scan, EngineError> {
-    let mut file = File::open(path).map_err(at("open", path))?;
-    scan(&mut file, path, bytes_per_second)
+/// Pushes a whole file through the scanner, as fast as it goes.
+pub fn scan_segment(path: &Path) -> Result<Scan, EngineError> {
+    Ok(scan(File::open(path).map_err(at("open", path))?, path)?.0)
 }
 
-fn scan(file: &mut File, path: &Path, bytes_per_second: u64) -> Result<Scan, EngineError> {
-    let mut scanner = SegmentScanner::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let started = Instant::now();
-    let mut read_bytes: u64 = 0;
-    loop {
-        let count = match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(at("read", path)(error)),
-        };
-        scanner.push(chunk.get(..count).unwrap_or_default());
-        read_bytes += count as u64;
-        if let Some(ms) = (read_bytes * 1000).checked_div(bytes_per_second) {
-            std::thread::sleep(Duration::from_millis(ms).saturating_sub(started.elapsed()));
-        }
-    }
-    // What a check reads once must not push out what viewers read again and again.
-    steps::drop_cache(file, read_bytes);
-    Ok(scanner.finish())
+fn scan(file: File, path: &Path) -> Result<(Scan, File), EngineError> {
+    let mut scanning = Scanning::new(file, path);
+    while !scanning.step(u64::MAX)? {}
+    Ok(scanning.finish())
 }
 
 /// Reads header and seal: one small read each, a second one where they are unusually long.
@@ -124,10 +104,9 @@ fn read_range(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
 /// Recovers a file that was not closed: cuts it after the last whole fragment, seals it, and makes it durable.
 /// A sealed file, and one without a whole fragment, stays as it is. The scan returned is that of the file as it is then.
 pub fn recover_segment(root: &Root, path: &Path) -> Result<Scan, EngineError> {
-    let mut file = root.open(path, OFlags::RDWR).map_err(at("open", path))?;
-    // After a failed sync the cache may hold, as clean, what the disk does not.
-    steps::drop_cache(&file, 0);
-    let mut found = scan(&mut file, path, 0)?;
+    let file = root.open(path, OFlags::RDWR).map_err(at("open", path))?;
+    // After a failed sync the cache may hold, as clean, what the disk does not: a scan reads the disk.
+    let (mut found, mut file) = scan(file, path)?;
     let Some(draft) = found.draft.take() else { return Ok(found) };
     let mut seal = Vec::new();
     draft.seal(None, &mut seal);
@@ -137,7 +116,7 @@ pub fn recover_segment(root: &Root, path: &Path) -> Result<Scan, EngineError> {
     file.set_len(found.whole_bytes + seal.len() as u64).map_err(at("truncate", path))?;
     file.sync_data().map_err(at("sync", path))?;
     file.rewind().map_err(at("read", path))?;
-    scan(&mut file, path, 0)
+    Ok(scan(file, path)?.0)
 }
 
 /// Renames without replacing and makes it durable. The target's directory is created.

@@ -23,6 +23,7 @@ pub mod clock;
 pub mod files;
 pub mod folders;
 pub mod roots;
+pub mod scans;
 
 pub use engine::{Engine, Stopping, Tap, TapFragment, WriterClosing};
 pub use error::EngineError;

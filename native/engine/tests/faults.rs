@@ -14,7 +14,7 @@ use support::disk::SmallDisk;
 use support::{Bench, RUN, adopted, options, pictures};
 
 fn whole(path: &Path) {
-    assert_eq!(files::scan_segment(path, 0).unwrap().problems, Vec::<String>::new());
+    assert_eq!(files::scan_segment(path).unwrap().problems, Vec::<String>::new());
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_full_disk_loses_nothing_once_there_is_room_again() {
     assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("append"), Some(i64::from(libc::ENOSPC))));
     let durable = bench.wait_kind("durable");
     let open = bench.path("camera/20260101/0.mp4.open");
-    let scan = files::scan_segment(&open, 0).unwrap();
+    let scan = files::scan_segment(&open).unwrap();
     assert!(scan.seal.is_none());
     assert!(scan.fragments.len() as u64 >= durable["fragments"].as_u64().unwrap());
     assert_eq!(scan.whole_bytes, open.metadata().unwrap().len(), "the torn tail is gone");
@@ -126,7 +126,7 @@ fn closing_a_writer_gives_its_segments_up_and_they_go_on_where_the_next_ticket_s
     let failed = bench.wait_kind("segmentFailed");
     assert_eq!((failed["step"].as_str(), failed["errno"].as_i64()), (Some("close"), Some(i64::from(libc::ENODEV))));
     let open = bench.path("camera/20260101/0.mp4.open");
-    let scan = files::scan_segment(&open, 0).unwrap();
+    let scan = files::scan_segment(&open).unwrap();
     assert_eq!(scan.whole_bytes, open.metadata().unwrap().len());
     let elsewhere = tempfile::tempdir().unwrap();
     let other = adopted(elsewhere.path());

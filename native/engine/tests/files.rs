@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use easyrms_engine::{Root, files};
+use easyrms_engine::{Root, files, scans};
 
 #[test]
 fn append_creates_what_is_missing_and_ends_torn_lines() {
@@ -55,15 +54,26 @@ fn remove_prunes_only_what_is_empty_and_takes_absence_for_success() {
 }
 
 #[test]
-fn a_scan_keeps_to_its_rate() {
+fn a_scan_goes_on_piece_by_piece_and_ends_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("big");
     fs::write(&path, vec![0; 1 << 20]).unwrap();
-    let started = Instant::now();
-    let scan = files::scan_segment(&path, 4 << 20).unwrap();
-    assert!(scan.head.is_none());
-    assert!(!scan.problems.is_empty());
-    assert!(started.elapsed() >= Duration::from_millis(240), "{:?}", started.elapsed());
+    let scan = scans::open(&path).unwrap();
+    for _ in 0..4 {
+        assert!(scans::step(scan, 256 << 10).unwrap().is_none());
+    }
+    let found = scans::step(scan, 256 << 10).unwrap().unwrap();
+    assert_eq!(found.bytes, 1 << 20);
+    assert_eq!(found.problems, files::scan_segment(&path).unwrap().problems);
+    assert_eq!(scans::step(scan, 1).unwrap_err().code(), "ENGINE_MISUSE");
+    scans::close(scan);
+    let given_up = scans::open(&path).unwrap();
+    scans::close(given_up);
+    assert_eq!(scans::step(given_up, 1).unwrap_err().code(), "ENGINE_MISUSE");
+    let directory = scans::open(directory.path()).unwrap();
+    assert_eq!(scans::step(directory, 1).unwrap_err().code(), "INTERNAL");
+    assert_eq!(scans::step(directory, 1).unwrap_err().code(), "ENGINE_MISUSE");
+    assert_eq!(scans::open(&path.join("none")).unwrap_err().code(), "NOT_FOUND");
 }
 
 #[test]
@@ -78,7 +88,7 @@ fn what_is_no_segment_is_named_and_left_alone() {
         assert_eq!(fs::read(&path).unwrap(), content);
     }
     assert_eq!(files::read_segment(&directory.path().join("absent")).unwrap_err().code(), "NOT_FOUND");
-    assert_eq!(files::scan_segment(directory.path(), 0).unwrap_err().code(), "INTERNAL");
+    assert_eq!(files::scan_segment(directory.path()).unwrap_err().code(), "INTERNAL");
 }
 
 #[test]

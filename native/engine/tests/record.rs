@@ -11,7 +11,7 @@ use support::camera::{Act, Camera, GOP};
 use support::{Bench, options, pictures};
 
 fn whole(path: &std::path::Path) -> easyrms_media::mp4::Scan {
-    let scan = files::scan_segment(path, 0).unwrap();
+    let scan = files::scan_segment(path).unwrap();
     assert_eq!(scan.problems, Vec::<String>::new(), "{}", path.display());
     assert!(scan.seal.is_some());
     scan
@@ -111,7 +111,7 @@ fn stop_closes_what_is_open_and_recovery_seals_it() {
     assert_eq!(ended["reason"], "requested");
     assert_eq!(bench.pending("disconnected").len(), 1);
     assert_eq!(ended["bytes"].as_u64().unwrap(), path.metadata().unwrap().len());
-    let before = files::scan_segment(&path, 0).unwrap();
+    let before = files::scan_segment(&path).unwrap();
     assert!(before.seal.is_none());
     let recovered = files::recover_segment(&easyrms_engine::Root::at(bench.directory.path()).unwrap(), &path).unwrap();
     assert_eq!(recovered.problems, Vec::<String>::new());
