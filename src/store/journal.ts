@@ -7,6 +7,7 @@ export type DeletionRule = "limit" | "reserve" | "age" | "command";
 /**
  * A fact that no segment holds. `atUtcMs` is when it happened, not when it was written. `shiftMs`, absent for 0: how much of what its boot
  * was moved by (`boot-moved`) the times of the line have in them. The rest is still to be added; in whatever order the lines are found.
+ * `clockTrusted` is what the files of the run say.
  */
 export type JournalFact = { readonly atUtcMs: number; readonly shiftMs?: number } & (
   | { readonly fact: "run-started"; readonly run: string; readonly startMonoMs: number; readonly clockTrusted: boolean }

@@ -65,8 +65,6 @@ function movedFact(line: JournalLine, { boot, byMs, sinceUtcMs }: Shift): Journa
   const right = (utcMs: number) => (utcMs >= sinceUtcMs ? utcMs + byMs - shiftMs : utcMs);
   const common = { atUtcMs: right(fact.atUtcMs), shiftMs: byMs };
   switch (fact.fact) {
-    case "run-started":
-      return { ...fact, ...common, clockTrusted: true };
     case "gap-closed":
       return { ...fact, ...common, fromUtcMs: right(fact.fromUtcMs) };
     case "segment-deleted":

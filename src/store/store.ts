@@ -273,7 +273,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
         atUtcMs: startUtcMs + shiftMs,
         run: run.run,
         startMonoMs,
-        clockTrusted: clockTrusted || shiftMs !== 0,
+        clockTrusted,
       });
       await this.#context.catalog.beginRun(begun);
     });

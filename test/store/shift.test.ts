@@ -120,7 +120,7 @@ describe("what a boot recorded before it knew the time", () => {
     expect(lines).toContainEqual(
       expect.objectContaining({ fact: "gap-closed", fromUtcMs: T0 - 1000, atUtcMs: T0, cause: "camera-unreachable" }),
     );
-    expect(lines).toContainEqual(expect.objectContaining({ fact: "run-started", run: RUN, atUtcMs: T0, clockTrusted: true }));
+    expect(lines).toContainEqual(expect.objectContaining({ fact: "run-started", run: RUN, atUtcMs: T0, clockTrusted: false }));
   });
 
   it("is counted in the hours it belongs to, and nowhere else", async () => {
@@ -156,6 +156,20 @@ describe("what a boot recorded before it knew the time", () => {
     expect(late.segment.map((row) => row["file"])).toEqual(["20260601/20260601080003-3000.mp4", "20260601/20260601080100-3000.mp4"]);
     expect(late.deletion).toMatchObject([{ from_utc_ms: T0, to_utc_ms: T0 + 3000 }]);
     expect(await box.findings()).toEqual([]);
+  });
+
+  it.each([true, false])("is what reconciling finds, files renamed: %s", async (renamed) => {
+    await recordAtBoot();
+    await box.close(id(0, OTHER_RUN), U0 + MINUTE);
+    await box.store.endRun(OTHER_RUN, U0 + MINUTE + 3000, "power-lost");
+    if (!renamed) box.files.renameDurable = () => Promise.reject(new RecorderError("DISK_FAULT", "not now"));
+    await move(moveBy(BY));
+    await box.store.shiftSettled();
+    const path = join(box.folder, "state", "catalog.db");
+    const before = await dumpCatalog(path);
+    expect(before.run.map((row) => row["shift_ms"])).toEqual([BY, BY]);
+    await box.store.settle();
+    expect(await dumpCatalog(path)).toEqual(before);
   });
 
   it("is only noted as right where it was right", async () => {
