@@ -86,7 +86,7 @@ export class Roots {
       ...root,
       index,
       state: "absent",
-      detail: "it was not looked at yet",
+      detail: `${root.path} was not looked at yet`,
       opened: null,
       opening: null,
       id: null,
@@ -137,7 +137,7 @@ export class Roots {
   of(place: StreamPlace): Root {
     const root = this.find(place);
     if (root !== null) return root;
-    const why = this.#slots.map(({ path, detail }) => `${path}: ${detail}`).join("; ");
+    const why = this.#slots.map(({ detail }) => detail).join("; ");
     throw new RecorderError("ROOT_UNAVAILABLE", `no root can be written: ${why}`, { roots: this.#slots.length });
   }
 
