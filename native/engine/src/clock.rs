@@ -34,8 +34,9 @@ fn wall() -> MutexGuard<'static, Wall> {
 pub fn now() -> Now {
     let wall = *wall();
     let mono_us = mono_us();
-    let utc_us = wall.offset_us.map_or_else(host_utc_us, |offset_us| i64::try_from(mono_us).unwrap_or(i64::MAX).saturating_add(offset_us));
-    Now { mono_us, utc_ms: utc_us.div_euclid(1000), steps: wall.steps }
+    let mono = i64::try_from(mono_us).unwrap_or(i64::MAX);
+    let offset_us = wall.offset_us.unwrap_or_else(|| host_utc_us().saturating_sub(mono));
+    Now { mono_us, utc_ms: mono.saturating_add(offset_us).div_euclid(1000), offset_us, steps: wall.steps }
 }
 
 /// Makes UTC the monotonic clock plus `offset_us`. `step`: what was stamped before is of another clock, so each stream begins another run

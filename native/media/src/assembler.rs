@@ -22,6 +22,8 @@ pub struct Now {
     pub mono_us: u64,
     /// UTC, milliseconds since 1970.
     pub utc_ms: i64,
+    /// UTC minus the monotonic clock, microseconds.
+    pub offset_us: i64,
     /// How often the wall clock has been moved: UTC of two readings is of one clock only where this is the same.
     pub steps: u32,
 }
@@ -245,7 +247,7 @@ impl Assembler {
                     depacketizer: Depacketizer::new(setup),
                     reception: Reception::new(setup.ssrc),
                     unproven: Vec::new(),
-                    unproven_at: Now { mono_us: 0, utc_ms: 0, steps: 0 },
+                    unproven_at: Now { mono_us: 0, utc_ms: 0, offset_us: 0, steps: 0 },
                     clock: SourceClock {
                         rate,
                         timeline: Timeline::new(rate),

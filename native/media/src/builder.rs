@@ -135,8 +135,10 @@ pub struct FragmentBuilder {
     discontinuity: Option<Discontinuity>,
     /// Of the next fragment that begins with a random access point.
     next_discontinuity: Option<Discontinuity>,
-    /// The host's wall clock that the anchor is of, as [`Now::steps`] counts them.
-    clock: Option<u32>,
+    /// The host's wall clock that the anchor is of: how often it was moved, and what it shows beyond the monotonic clock.
+    clock: Option<(u32, i64)>,
+    /// By how much it was moved before the fragment in progress, microseconds.
+    moved_us: i64,
     /// UTC of media time 0 in microseconds, as slewed so far.
     anchor_us: Option<i64>,
     /// UTC at start and end of the fragment before, microseconds.
@@ -181,6 +183,7 @@ impl FragmentBuilder {
             discontinuity: None,
             next_discontinuity: Some(Discontinuity::RunStart),
             clock: None,
+            moved_us: 0,
             anchor_us: None,
             wall_start_us: i64::MIN,
             wall_end_us: i64::MIN,
@@ -296,8 +299,8 @@ impl FragmentBuilder {
     /// The unit in progress of a track is whole.
     pub fn unit(&mut self, track: usize, unit: Unit, now: Now) {
         let lead = track == self.lead;
-        if lead && unit.random_access && *self.clock.get_or_insert(now.steps) != now.steps {
-            self.clock = Some(now.steps);
+        let stepped = self.clock.filter(|(steps, _)| *steps != now.steps);
+        if lead && unit.random_access && stepped.is_some() {
             self.break_before_next(Discontinuity::ClockStep);
         }
         if self.must_end_before(track, unit) {
@@ -318,7 +321,9 @@ impl FragmentBuilder {
             random_access: unit.random_access,
         });
         // Up to the next random access point the run goes on by the clock it began with.
-        if lead && self.clock == Some(now.steps) {
+        if lead && (stepped.is_none() || unit.random_access) {
+            self.moved_us = self.moved_us.saturating_add(stepped.map_or(0, |(_, offset_us)| now.offset_us.saturating_sub(offset_us)));
+            self.clock = Some((now.steps, now.offset_us));
             let delay_us = now.utc_ms * 1000 - part.ticks_to_us(unit.presentation_ticks);
             self.least_delay_us = Some(self.least_delay_us.map_or(delay_us, |least| least.min(delay_us)));
         }
@@ -393,12 +398,13 @@ impl FragmentBuilder {
         }
     }
 
-    /// UTC of a fragment's start, slewed; after a jump of the camera's clock anew, but not before the end of the fragment before.
+    /// UTC of a fragment's start, slewed; after a jump of the camera's clock anew, but not before the end of the fragment before. Where the
+    /// host's wall clock was moved it is moved along, so that media goes on without a hole.
     fn wall_us(&mut self, start_us: i64, duration_us: i64, discontinuity: Option<Discontinuity>) -> i64 {
         let least = self.least_delay_us.take();
-        let anchor = match (self.anchor_us, least) {
+        let moved_us = std::mem::take(&mut self.moved_us);
+        let anchor = match (self.anchor_us.map(|anchor| anchor.saturating_add(moved_us)), least) {
             (None, Some(least)) => least,
-            (Some(_), Some(least)) if discontinuity == Some(Discontinuity::ClockStep) => least,
             (Some(_), Some(least)) if discontinuity == Some(Discontinuity::TimeJump) => {
                 least.max(self.wall_end_us.saturating_sub(start_us))
             }

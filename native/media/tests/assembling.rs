@@ -465,7 +465,10 @@ fn a_step_of_the_wall_clock_waits_for_a_random_access_point_and_counts_from_ther
         let mut camera = Camera::new(vec![video(&[SPS])]);
         for n in 0..150_u64 {
             let before = now(n * FRAME_US);
-            let at = if n < STEPPED { before } else { Now { utc_ms: before.utc_ms + by_ms, steps: 1, ..before } };
+            // Behind the step, pictures are late: the run before has known better.
+            let late = if n < STEPPED { before } else { now(n * FRAME_US + 30_000) };
+            let moved = Now { utc_ms: late.utc_ms + by_ms, offset_us: late.offset_us + by_ms * 1000, steps: 1, ..late };
+            let at = if n < STEPPED { before } else { moved };
             let timestamp = VIDEO_EPOCH.wrapping_add(n as u32 * FRAME_TICKS);
             camera.packet(0, timestamp, true, if n % 50 == 0 { IDR } else { P }, at);
         }
@@ -475,7 +478,8 @@ fn a_step_of_the_wall_clock_waits_for_a_random_access_point_and_counts_from_ther
         for fragment in &fragments {
             let old_clock = fragment.start_us < 100 * FRAME_US as i64;
             let expected = UTC_MS + fragment.start_us / 1000 + if old_clock { 0 } else { by_ms };
-            assert_eq!(fragment.start_utc_ms, expected, "fragment at {} us", fragment.start_us);
+            let off_ms = fragment.start_utc_ms - expected;
+            assert!((0..=2).contains(&off_ms), "fragment at {} us is {off_ms} ms off", fragment.start_us);
         }
         let stepped = fragments.iter().find(|fragment| fragment.discontinuity == Some(Discontinuity::ClockStep)).unwrap();
         assert!(stepped.random_access);

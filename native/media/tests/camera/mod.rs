@@ -46,7 +46,7 @@ pub fn aac() -> TrackSetup {
 }
 
 pub fn now(mono_us: u64) -> Now {
-    Now { mono_us, utc_ms: UTC_MS + (mono_us / 1000) as i64, steps: 0 }
+    Now { mono_us, utc_ms: UTC_MS + (mono_us / 1000) as i64, offset_us: UTC_MS * 1000, steps: 0 }
 }
 
 /// Makes `packet` an RTP packet.
