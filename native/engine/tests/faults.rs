@@ -160,6 +160,12 @@ fn after_a_failed_sync_a_new_file_takes_what_was_not_durable() {
 }
 
 #[test]
+fn an_error_of_the_write_out_is_a_failed_sync() {
+    // For each group the first call starts the write-out, the second waits for it and is told what the device refused, once: the sync then succeeds.
+    under_strace("sync_file_range", "error=EIO:when=4", "second_half_of_the_failed_sync");
+}
+
+#[test]
 fn a_disk_that_is_full_at_the_seal_costs_the_seal_only() {
     under_strace("pwritev", "error=ENOSPC:when=3", "second_half_of_the_failed_seal");
 }

@@ -166,8 +166,9 @@ impl SegmentFile {
         steps::start_write_out(&self.file, self.durable_bytes, self.written_bytes - self.durable_bytes);
     }
 
-    pub fn await_write_out(&self) {
-        steps::await_write_out(&self.file, self.durable_bytes, self.written_bytes - self.durable_bytes);
+    /// Fails like a sync, and as finally.
+    pub fn await_write_out(&self) -> Result<(), StepError> {
+        steps::await_write_out(&self.file, self.durable_bytes, self.written_bytes - self.durable_bytes).step("sync")
     }
 
     /// Makes all that was appended durable, the file's name included. Not to be called again after it failed.

@@ -41,22 +41,30 @@ pub fn write_all_at(file: &File, slices: &[&[u8]], offset: u64) -> io::Result<u6
     Ok(calls)
 }
 
-/// Starts write-out of a range without waiting for it. Best effort: the sync that follows is what counts.
+/// Starts write-out of a range without waiting for it. Best effort: waiting and the sync that follows are what counts.
 pub fn start_write_out(file: &File, offset: u64, bytes: u64) {
-    write_out(file, offset, bytes, libc::SYNC_FILE_RANGE_WRITE);
+    let _ = write_out(file, offset, bytes, libc::SYNC_FILE_RANGE_WRITE);
 }
 
 /// Waits until the write-out of a range is done: what its blocks changed in the file system's tables is then in the journal's running transaction, and the
-/// sync that comes next commits that of all files at once. Best effort: it makes nothing durable, and an error stays for the sync to tell.
-pub fn await_write_out(file: &File, offset: u64, bytes: u64) {
-    write_out(file, offset, bytes, libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER);
+/// sync that comes next commits that of all files at once. It makes nothing durable, but what the device refused is told here and only here: the
+/// kernel tells it to a descriptor once, and a sync afterwards succeeds (Linux, `file_check_and_advance_wb_err`).
+pub fn await_write_out(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    write_out(file, offset, bytes, libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER)
 }
 
-fn write_out(file: &File, offset: u64, bytes: u64, flags: u32) {
-    let (Ok(offset), Ok(bytes)) = (i64::try_from(offset), i64::try_from(bytes)) else { return };
-    // SAFETY: a system call on a descriptor that `file` keeps open; it takes no pointers.
-    unsafe {
-        libc::sync_file_range(file.as_raw_fd(), offset, bytes, flags);
+fn write_out(file: &File, offset: u64, bytes: u64, flags: u32) -> io::Result<()> {
+    let range = |value: u64| i64::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG));
+    let (offset, bytes) = (range(offset)?, range(bytes)?);
+    loop {
+        // SAFETY: a system call on a descriptor that `file` keeps open; it takes no pointers.
+        if unsafe { libc::sync_file_range(file.as_raw_fd(), offset, bytes, flags) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 

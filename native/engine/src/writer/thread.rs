@@ -228,7 +228,8 @@ impl Writer {
 
     /// Gives every segment up, and what is not durable back without being asked: nobody can ask any more.
     fn abandon(&mut self) {
-        let keys: Vec<SegmentKey> = self.segments.keys().copied().collect();
+        let growing = self.segments.iter().filter(|(_, segment)| matches!(segment, Segment::Growing(_)));
+        let keys: Vec<SegmentKey> = growing.map(|(key, _)| *key).collect();
         for key in keys {
             self.options.progress.step();
             self.fail(key, &StepError { step: CLOSE, source: io::Error::from_raw_os_error(libc::ENODEV), refused: false }, None);
@@ -281,8 +282,10 @@ impl Writer {
         let ((), took_us) = progress.syncing(|| {
             for key in &keys {
                 progress.step();
-                if let Some(Segment::Growing(file)) = self.segments.get(key) {
-                    file.await_write_out();
+                if let Some(Segment::Growing(file)) = self.segments.get(key)
+                    && let Err(error) = file.await_write_out()
+                {
+                    self.fail(*key, &error, None);
                 }
             }
             for key in keys {
@@ -297,5 +300,47 @@ impl Writer {
         self.options.stats.add(EngineSlot::SyncGroups, 1);
         self.options.stats.set(EngineSlot::SyncLastUs, took_us);
         self.options.stats.raise(EngineSlot::SyncMaxUs, took_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Mutex;
+
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+    use crate::testing::{item, stream, ticket};
+
+    #[test]
+    fn what_a_failed_segment_holds_comes_back_when_the_root_is_given_up_before_it_was_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("blocked"), "a file where a directory should be").unwrap();
+        let poll = Poll::new().unwrap();
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let inbox = Arc::new(Inbox::default());
+        let shared = stream(1 << 20);
+        let ticket = Box::new(ticket(&directory.path().join("blocked"), 0));
+        let key = SegmentKey { run: ticket.run, sequence: ticket.sequence };
+        inbox.send(WriterOrder::Open { stream: Arc::clone(&shared), ticket, item: item(0, 1000) });
+        inbox.send(WriterOrder::Append { key, item: item(1, 1000) });
+        inbox.send(WriterOrder::Abandon);
+        let told = Arc::clone(&reports);
+        let writer = spawn(WriterOptions {
+            root: 1,
+            home: Arc::new(Root::at(directory.path()).unwrap()),
+            sync_after: Duration::from_millis(50),
+            inbox,
+            facts: Arc::new(FactQueue::new(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()))),
+            stats: Arc::default(),
+            progress: Arc::new(Progress::default()),
+            report: Box::new(move |report| told.lock().unwrap().push(report)),
+        });
+        writer.unwrap().join().unwrap();
+        let reports = reports.lock().unwrap();
+        let [WriterReport::Failed { .. }, WriterReport::Reclaimed { items, .. }] = reports.as_slice() else { panic!("{reports:?}") };
+        assert_eq!(items.iter().map(|item| item.fragment.sequence).collect::<Vec<_>>(), [0, 1]);
     }
 }
