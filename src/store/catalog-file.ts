@@ -137,13 +137,20 @@ export const CATALOG_TABLES = ["root", "stream", "run", "segment", "gap", "delet
 
 /** What SQLite finds wrong with a table of the catalog and its indexes, null for nothing. Reads all of it. */
 export async function tableProblem(stateDir: string, table: (typeof CATALOG_TABLES)[number]): Promise<string | null> {
-  const connection = await Connection.open(join(stateDir, CATALOG), sqlite3.OPEN_READONLY);
   try {
-    const row = await connection.get<{ integrity_check: string }>(`PRAGMA integrity_check(${table})`);
+    const row = await askAside<{ integrity_check: string }>(stateDir, `PRAGMA integrity_check(${table})`);
     return row?.integrity_check === "ok" ? null : (row?.integrity_check ?? "no answer");
   } catch (error) {
     if (isDamage(error)) return toRecorderError(error).message;
     throw error;
+  }
+}
+
+/** Asks the catalog something that takes long, on a connection of its own: nobody waits behind it. */
+export async function askAside<Row>(stateDir: string, sql: string): Promise<Row | undefined> {
+  const connection = await Connection.open(join(stateDir, CATALOG), sqlite3.OPEN_READONLY);
+  try {
+    return await connection.get<Row>(sql);
   } finally {
     await connection.close();
   }

@@ -164,23 +164,27 @@ export async function dropRows(transaction: Transaction, rows: readonly StoredSe
   );
 }
 
-/** Counts again what triggers and searches go by: sums of roots, hours without segments, longest rows. */
-export async function countAgain(transaction: Transaction): Promise<void> {
-  await transaction.run(LONGEST_SEGMENT);
-  await transaction.run(EMPTY_HOURS);
-  await transaction.run(ROOT_SUMS);
-}
-
-const ROOT_SUMS = `UPDATE root SET segments = counted.segments, bytes = counted.bytes FROM (
-    SELECT root.root_id, count(segment.run_id) AS segments, ifnull(sum(segment.bytes), 0) AS bytes
-    FROM root LEFT JOIN segment USING (root_id) GROUP BY root.root_id) AS counted
-  WHERE counted.root_id = root.root_id AND (root.segments, root.bytes) IS NOT (counted.segments, counted.bytes)`;
-const EMPTY_HOURS = `DELETE FROM coverage_hour AS c WHERE NOT EXISTS (SELECT 1 FROM segment AS s WHERE s.stream_id = c.stream_id
+const SUMS = `(SELECT root.root_id, count(segment.run_id) AS segments, ifnull(sum(segment.bytes), 0) AS bytes
+  FROM root LEFT JOIN segment USING (root_id) GROUP BY root.root_id) AS counted`;
+const WRONG_SUM = "counted.root_id = root.root_id AND (root.segments, root.bytes) IS NOT (counted.segments, counted.bytes)";
+const LONGEST_SEGMENTS = `(SELECT stream_id, max(end_utc_ms - start_utc_ms) AS longest FROM segment WHERE state = ${SEGMENT_CLOSED}
+  GROUP BY stream_id) AS found`;
+const TOO_SHORT = "found.stream_id = stream.stream_id AND found.longest > stream.longest_segment_ms";
+const EMPTY_HOUR = `NOT EXISTS (SELECT 1 FROM segment AS s WHERE s.stream_id = c.stream_id
   AND s.state = ${SEGMENT_CLOSED} AND s.start_utc_ms <= (c.hour + 1) * 3600000 + ${JOIN_MS} AND s.end_utc_ms >= c.hour * 3600000 - ${JOIN_MS}
   AND s.start_utc_ms >= c.hour * 3600000 - ${JOIN_MS} - (SELECT longest_segment_ms FROM stream WHERE stream_id = c.stream_id))`;
-const LONGEST_SEGMENT = `UPDATE stream SET longest_segment_ms = found.longest FROM (
-    SELECT stream_id, max(end_utc_ms - start_utc_ms) AS longest FROM segment WHERE state = ${SEGMENT_CLOSED} GROUP BY stream_id) AS found
-  WHERE found.stream_id = stream.stream_id AND found.longest > stream.longest_segment_ms`;
+
+/** Whether `countAgain` would change anything. Reads every row, so ask a connection of your own. */
+export const COUNTS_WRONG = `SELECT EXISTS (SELECT 1 FROM root, ${SUMS} WHERE ${WRONG_SUM})
+  OR EXISTS (SELECT 1 FROM stream, ${LONGEST_SEGMENTS} WHERE ${TOO_SHORT})
+  OR EXISTS (SELECT 1 FROM coverage_hour AS c WHERE ${EMPTY_HOUR}) AS wrong`;
+
+/** Counts again what triggers and searches go by: longest rows, hours without segments, sums of roots. */
+export async function countAgain(transaction: Transaction): Promise<void> {
+  await transaction.run(`UPDATE stream SET longest_segment_ms = found.longest FROM ${LONGEST_SEGMENTS} WHERE ${TOO_SHORT}`);
+  await transaction.run(`DELETE FROM coverage_hour AS c WHERE ${EMPTY_HOUR}`);
+  await transaction.run(`UPDATE root SET segments = counted.segments, bytes = counted.bytes FROM ${SUMS} WHERE ${WRONG_SUM}`);
+}
 
 /** Statements of the end, once all segments are in. */
 const RUN_ENDS = `UPDATE run SET end_utc_ms = told.end_utc_ms, end_cause = told.end_cause FROM (

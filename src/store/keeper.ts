@@ -3,6 +3,7 @@ import { sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import { Catalog, type Meanwhile } from "./catalog.ts";
 import {
+  askAside,
   CATALOG_TABLES,
   installFresh,
   markComplete,
@@ -17,6 +18,7 @@ import type { Root, StoreContext } from "./context.ts";
 import type { Database } from "./database.ts";
 import { fillCatalog, type LiveState } from "./fill.ts";
 import type { Gaps } from "./gaps.ts";
+import { COUNTS_WRONG } from "./index-rows.ts";
 import type { DayFolder } from "./indexer.ts";
 import type { LiveDatabase } from "./live-database.ts";
 import type { OpenSegments } from "./open-segments.ts";
@@ -143,7 +145,8 @@ export class Keeper implements LiveState {
     const { context, isBusy, alone } = this.#options;
     const pace = new Pace(context.clock, RECONCILE_SHARE);
     const wanted = await this.#options.wanted();
-    return new Reconcile({ context, catalog: context.catalog, wanted, meanwhile, live: this, isBusy, alone, pace, signal });
+    const countsWrong = async () => (await askAside<{ wrong: number }>(this.#options.stateDir, COUNTS_WRONG))?.wrong !== 0;
+    return new Reconcile({ context, catalog: context.catalog, wanted, meanwhile, live: this, isBusy, alone, countsWrong, pace, signal });
   }
 
   /** Damage that no call has met yet, table by table on a connection of its own. */

@@ -31,6 +31,8 @@ export interface ReconcileOptions extends IndexerOptions {
   readonly live: LiveState;
   /** True for a segment that is being written, closed or deleted. */
   readonly isBusy: (id: SegmentId) => boolean;
+  /** Whether what is counted of rows is not what there is. */
+  readonly countsWrong: () => Promise<boolean>;
   /** Runs a step of a segment that must not overlap with its others. */
   readonly alone: <T>(id: SegmentId, work: () => Promise<T>) => Promise<T>;
 }
@@ -70,7 +72,7 @@ export class Reconcile {
       isGapOpen: (place, fromUtcMs) => live.isGapOpen(place, fromUtcMs),
       offline: false,
     });
-    await catalog.write(countAgain);
+    if (await this.#options.countsWrong()) await catalog.write(countAgain);
     return Object.assign(this.report, settled);
   }
 
