@@ -71,6 +71,7 @@ export class Keeper implements LiveState {
   #damage: string | null;
   #giveWay = new AbortController();
   #held: PromiseWithResolvers<void> | null = null;
+  #holders = 0;
   #reindexing = false;
   readonly #suspects = new Map<string, DayFolder>();
   #settled = false;
@@ -185,7 +186,7 @@ export class Keeper implements LiveState {
       try {
         await this.#alone(() => {
           this.#giveWay = giveWay;
-          if (this.#held !== null) this.hold();
+          if (this.#held !== null) giveWay.abort(new RecorderError("CONFLICT", "what was recorded is being moved"));
           return this.#watching((meanwhile) => work(meanwhile, AbortSignal.any([this.#stopping.signal, giveWay.signal])));
         });
         return;
@@ -201,6 +202,7 @@ export class Keeper implements LiveState {
 
   async stop(): Promise<void> {
     this.#stopping.abort(new RecorderError("NOT_RUNNING", "the service stops"));
+    this.#holders = 0;
     this.release();
     await Promise.allSettled([this.#work, this.#refilling]);
   }
@@ -210,13 +212,19 @@ export class Keeper implements LiveState {
     return this.#reindexing || this.#damage !== null;
   }
 
-  /** From here to `release` nothing compares rows with files: both are about to be moved together. What that breaks off begins again. */
+  /**
+   * From here to `release`, of each who asked, nothing compares rows with files: both are about to be moved together. What that breaks off
+   * begins again.
+   */
   hold(): void {
+    this.#holders += 1;
     this.#held ??= Promise.withResolvers<void>();
     this.#giveWay.abort(new RecorderError("CONFLICT", "what was recorded is being moved"));
   }
 
   release(): void {
+    this.#holders = Math.max(0, this.#holders - 1);
+    if (this.#holders > 0) return;
     this.#held?.resolve();
     this.#held = null;
   }

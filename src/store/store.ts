@@ -143,7 +143,9 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       report = await recover({ ...this.#recovering(signal, wanted), last });
     }
     await this.#gaps.load(wanted);
+    this.#keeper.hold();
     await this.#shifts.resume();
+    void this.#releaseLater();
     await this.#state.setBootId(boot);
     this.#started = true;
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
@@ -230,6 +232,12 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   /** Shift 3 to 7. */
   async shift(move: ClockMove): Promise<void> {
     await this.#shifts.moved(move);
+    void this.#releaseLater();
+  }
+
+  /** A file that is being renamed must not be taken for one that its row has lost. */
+  async #releaseLater(): Promise<void> {
+    await this.#shifts.settled();
     this.#keeper.release();
   }
 

@@ -172,6 +172,31 @@ describe("what a boot recorded before it knew the time", () => {
     expect(await dumpCatalog(path)).toEqual(before);
   });
 
+  it("is not compared with its files while they are being renamed", async () => {
+    await recordAtBoot();
+    await box.close(id(0, OTHER_RUN), U0 + MINUTE);
+    await box.store.endRun(OTHER_RUN, U0 + MINUTE + 3000, "power-lost");
+    const rename = box.files.renameDurable.bind(box.files);
+    const renaming = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    box.files.renameDurable = async (...args) => {
+      renaming.resolve();
+      await held.promise;
+      await rename(...args);
+    };
+    await move(moveBy(BY));
+    await renaming.promise;
+    const settling = box.store.settle();
+    for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(box.files.read).toEqual([]);
+    held.resolve();
+    await settling;
+    expect(box.files.read).not.toEqual([]);
+    expect((await brief()).filter(([kind]) => kind === "segment").map((row) => row[3])).toEqual(
+      ["20260601080000", "20260601080003", "20260601080100"].map((stamp) => `closed ${name(stamp)}`),
+    );
+  });
+
   it("is only noted as right where it was right", async () => {
     await box.beginRun(U0);
     await box.record(id(0), U0);
