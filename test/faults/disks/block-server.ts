@@ -35,6 +35,8 @@ export interface DeviceCounters {
   readonly waiting: number;
   /** Writes, flushes and marks done so far: the place in the log. */
   readonly operations: number;
+  /** When the first command failed or was kept waiting since the last order of an error or a stall. */
+  readonly metUtcMs: number | null;
 }
 
 export type DeviceOrder = DeviceMode | { readonly mark: string } | { readonly counters: true };
@@ -45,6 +47,7 @@ class BlockServer {
   readonly #waiting: (() => void)[] = [];
   readonly #counters = { reads: 0, writes: 0, writtenBytes: 0, flushes: 0, errors: 0, operations: 0 };
   #mode: DeviceMode = { mode: "ok" };
+  #metUtcMs: number | null = null;
 
   constructor(image: string, log: string | null) {
     this.#image = openSync(image, "r+");
@@ -66,16 +69,19 @@ class BlockServer {
       this.#counters.operations += 1;
     } else if ("mode" in order) {
       this.#mode = order;
+      if (order.mode !== "ok") this.#metUtcMs = null;
       if (order.mode !== "stalled") for (const handle of this.#waiting.splice(0)) handle();
     }
-    return { ...this.#counters, waiting: this.#waiting.length } satisfies DeviceCounters;
+    return { ...this.#counters, waiting: this.#waiting.length, metUtcMs: this.#metUtcMs } satisfies DeviceCounters;
   }
 
   handle(session: NbdSession, request: BlockRequest): void {
     if (this.#mode.mode === "stalled") {
+      this.#metUtcMs ??= Date.now();
       this.#waiting.push(() => this.handle(session, request));
     } else if (this.#fails(request.kind)) {
       this.#counters.errors += 1;
+      this.#metUtcMs ??= Date.now();
       session.reply(request.cookie, EIO);
     } else {
       session.reply(request.cookie, 0, this.#do(request));
