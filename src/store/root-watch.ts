@@ -29,6 +29,8 @@ export interface RootWatchOptions {
 
 const PRESENT_MS = 1000;
 const GONE_MS = 500;
+/** With `SLOW_MS` before it a disk that hangs is told of within a second. */
+const MEASURE_MS = 500;
 /** Syncs longer than this lose more at a power cut than is promised (DESIGN.md 5). */
 const SLOW_MS = 500;
 /** What a power cut costs beside the sync: a fragment, the wait for the group sync, a tick. */
@@ -172,7 +174,7 @@ export class RootWatch implements Part {
     const { clock, roots } = this.#options;
     for (;;) {
       try {
-        await sleep(clock, untilNext(clock, PRESENT_MS), this.#stopping.signal);
+        await sleep(clock, untilNext(clock, MEASURE_MS), this.#stopping.signal);
       } catch {
         return;
       }

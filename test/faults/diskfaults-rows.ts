@@ -37,7 +37,7 @@ export interface FaultRow {
   readonly patienceMs?: number;
   /** How long a fault lasts that does not end by itself. */
   readonly lastsMs: number;
-  /** More than the RAM can hold: pictures are missing, by whole groups, and it is told. */
+  /** More than the RAM can hold: pictures are missing, and it is told. */
   readonly loses?: boolean;
   /** A second root takes over: recording goes on from when the fault is met. */
   readonly roots?: 1 | 2;

@@ -26,7 +26,7 @@ export interface FaultReport {
   readonly promisedFragments: number;
   /** Pictures that are in no file, by their stamps. */
   readonly missingPictures: number;
-  /** Fragments and bytes that the recorder says it dropped. */
+  /** Fragments that the recorder says it dropped. */
   readonly droppedFragments: number;
   /** Everything that must not be. */
   readonly problems: readonly string[];
@@ -38,6 +38,8 @@ const BITRATE_BPS = 4_000_000;
 const DISK_BYTES = 320 << 20;
 const ROOM_BYTES = 2 ** 30;
 const PICTURE_MS = 1000 / CLIP_FPS;
+/** Fragments are of a second. */
+const FRAGMENT_PICTURES = CLIP_FPS;
 const GROUP_MS = CLIP_GOP_FRAMES * PICTURE_MS;
 const LOOK_MS = 20;
 /** Alarms that stand for so long after the last fault would hide the next one. */
@@ -73,7 +75,7 @@ export async function faultRun(row: FaultRow, options: { readonly name: string; 
       const listed = await box.list();
       if ((await box.end()) !== 0) watch.problems.push("the recorder did not end in order");
       const judged = await judge(row, place, image, box, () => camera.stop());
-      const told = row.loses === true ? untold(judged.holes, listed) : [];
+      const told = row.loses === true ? untold(judged.holes, listed, droppedFragments) : [];
       return {
         name: row.name,
         rounds,
@@ -113,7 +115,8 @@ class Watch {
   }
 
   async dropped(): Promise<number> {
-    return (await this.#client.call(status, {})).engine["dropped_fragments"] ?? 0;
+    const streams = (await this.#box.cameras()).flatMap((camera) => camera.streams);
+    return streams.reduce((sum, { numbers }) => sum + numbers.droppedFragments, 0);
   }
 
   /** No alarm, and the second segment since now of each camera: what the last round left is over. */
@@ -166,6 +169,8 @@ class Watch {
 interface Hole {
   readonly camera: string;
   readonly pictures: number;
+  /** The first one after. */
+  readonly toPicture: number;
   /** When the last picture before and the first after were sent. */
   readonly fromUtcMs: number;
   readonly toUtcMs: number;
@@ -243,20 +248,22 @@ function holesOf(camera: string, files: readonly ExaminedFile[]): Hole[] {
   for (const part of parts.slice(1)) {
     if (before !== undefined && part.first > before.last + 1) {
       const pictures = part.first - before.last - 1;
-      holes.push({ camera, pictures, fromUtcMs: before.lastSentUtcMs, toUtcMs: part.firstSentUtcMs });
+      holes.push({ camera, pictures, toPicture: part.first, fromUtcMs: before.lastSentUtcMs, toUtcMs: part.firstSentUtcMs });
     }
     if (before === undefined || part.last > before.last) before = part;
   }
   return holes;
 }
 
-/** Lost pictures must be whole groups, and in a gap of the listing. */
-function untold(holes: readonly Hole[], listed: readonly ListedRow[]): string[] {
+/** What is lost must end where a group of pictures begins, be counted, and be in a gap of the listing. */
+function untold(holes: readonly Hole[], listed: readonly ListedRow[], droppedFragments: number): string[] {
   const problems: string[] = [];
-  for (const { camera, pictures, fromUtcMs, toUtcMs } of holes) {
+  const lost = holes.reduce((sum, { pictures }) => sum + pictures, 0);
+  if (droppedFragments * FRAGMENT_PICTURES !== lost) problems.push(`${droppedFragments} fragments counted of ${lost} pictures lost`);
+  for (const { camera, pictures, toPicture, fromUtcMs, toUtcMs } of holes) {
     const gaps = listed.filter((row) => row.kind === "gap" && row.camera === camera && row.to > fromUtcMs && row.from < toUtcMs);
     const toldMs = gaps.reduce((sum, { from, to }) => sum + to - from, 0);
-    if (pictures % CLIP_GOP_FRAMES !== 0) problems.push(`${camera}: ${pictures} pictures lost are no whole groups`);
+    if (toPicture % CLIP_GOP_FRAMES !== 0) problems.push(`${camera}: goes on with picture ${toPicture}, which begins no group`);
     if (Math.abs(toldMs - pictures * PICTURE_MS) > PICTURE_MS) problems.push(`${camera}: ${toldMs} ms told of ${pictures} pictures lost`);
   }
   if (holes.length === 0) problems.push("nothing was lost: it does not last long enough to show that it is told");

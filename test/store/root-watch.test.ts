@@ -170,7 +170,7 @@ it("tells of syncs that are slow, and of one that hangs, with what a power cut w
   await pass(1000);
   expect(raised()).toEqual([]);
   writers.numbers = { sync_us: 700_000, step_us: 700_000, sync_peak_us: 0 };
-  await pass(1000);
+  await pass(500);
   expect(alarms.list()[0]).toMatchObject({
     code: "disk-slow",
     detail: "a sync has lasted for 0.7 s: a power cut would lose the last 2.0 s",
