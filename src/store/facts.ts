@@ -29,6 +29,14 @@ export interface DeletionFacts {
   readonly toUtcMs: number;
 }
 
+/** A mark, and what the marked file may not tell any more. */
+export interface DamageFacts extends SegmentDamage {
+  readonly place: StreamPlace;
+  readonly fromUtcMs: number;
+  readonly toUtcMs: number;
+  readonly bytes: number;
+}
+
 interface Opening {
   readonly cause: GapCause;
   readonly detail: string | null;
@@ -93,7 +101,8 @@ export class Facts {
   /** By camera and folder name. */
   readonly streams = new Map<string, StreamFacts>();
   /** By `segmentKey`. */
-  readonly damages = new Map<string, SegmentDamage>();
+  readonly damages = new Map<string, DamageFacts>();
+  readonly #damagedFiles = new Map<string, string>();
   /** Lines that nobody can read, or that are of another stream than their folder. */
   unreadable = 0;
   readonly #cameras = new Map<string, string>();
@@ -116,6 +125,12 @@ export class Facts {
   /** Who recorded under this folder name last. */
   cameraOf(name: string): string | null {
     return this.#cameras.get(name) ?? null;
+  }
+
+  /** What is told of a damaged file by its path below the stream's folder; undefined of one that is not. */
+  damageAt(name: string, file: string): DamageFacts | undefined {
+    const facts = this.damages.get(this.#damagedFiles.get(`${name}/${file}`) ?? "");
+    return facts?.damage === null ? undefined : facts;
   }
 
   /** By how much later than its files say the times of a run are. */
@@ -169,8 +184,11 @@ export class Facts {
         facts.addClosing(right(line.fromUtcMs), { cause: line.cause, toUtcMs: atUtcMs });
         break;
       case "segment-damaged": {
-        const { run, sequence, damage } = line;
-        this.damages.set(segmentKey({ run, sequence }), { run, sequence, damage });
+        const { run, sequence, damage, file, bytes } = line;
+        const [fromUtcMs, toUtcMs] = [right(line.fromUtcMs), right(line.toUtcMs)];
+        const segment = segmentKey({ run, sequence });
+        this.damages.set(segment, { place, run, sequence, damage, fromUtcMs, toUtcMs, bytes });
+        this.#damagedFiles.set(`${place.name}/${file}`, segment);
         break;
       }
       case "segment-deleted": {

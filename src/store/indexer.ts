@@ -3,7 +3,7 @@ import { toRecorderError } from "../base/errors.ts";
 import type { SegmentBrief } from "../engine/types.ts";
 import type { Catalog, Meanwhile } from "./catalog.ts";
 import type { Root, StoreContext } from "./context.ts";
-import { Facts, type RunFacts } from "./facts.ts";
+import { type DamageFacts, Facts, type RunFacts } from "./facts.ts";
 import type { IndexEntry, RunEntry } from "./index-rows.ts";
 import type { Pace } from "./pace.ts";
 import { isDay, parseStreamName } from "./paths.ts";
@@ -75,6 +75,12 @@ export class Indexer {
     const entries: IndexEntry[] = [];
     for (const found of await this.#options.context.files.readSegments(directory, names)) {
       const path = join(directory, found.file);
+      const mark = this.facts.damageAt(name, `${day}/${found.file}`);
+      const tells = !("problem" in found) && found.crc64 !== null && found.run === mark?.run && found.sequence === mark.sequence;
+      if (mark !== undefined && !tells && !("problem" in found && found.code === "NOT_FOUND")) {
+        entries.push(this.#marked(mark, root, `${day}/${found.file}`));
+        continue;
+      }
       if ("problem" in found) {
         if (found.code !== "NOT_FOUND") this.#unreadable(path, found.problem);
         continue;
@@ -133,6 +139,15 @@ export class Indexer {
     const startUtcMs = found.startUtcMs + shiftMs;
     const endUtcMs = (found.endUtcMs ?? found.startUtcMs) + shiftMs;
     return { place, run, sequence, root: root.id, file, startUtcMs, endUtcMs, startMonoMs, clockTrusted, shiftMs, bytes, crc64, blake3 };
+  }
+
+  /** A damaged file that does not tell what it is: its mark does. */
+  #marked({ place, run, sequence, fromUtcMs, toUtcMs, bytes }: DamageFacts, root: Root, file: string): IndexEntry {
+    const { startMonoMs = 0, clockTrusted = true } = this.facts.runs.get(run)?.begin ?? {};
+    const shiftMs = this.facts.shiftMs(run, clockTrusted);
+    const [startUtcMs, endUtcMs] = [fromUtcMs, toUtcMs];
+    const hashes = { crc64: null, blake3: null };
+    return { place, run, sequence, root: root.id, file, startUtcMs, endUtcMs, startMonoMs, clockTrusted, shiftMs, bytes, ...hashes };
   }
 
   /** Whose it is: as its run's journal says, else who records under that name. A file that is not of its folder is nobody's. */

@@ -25,7 +25,17 @@ export type JournalFact = { readonly atUtcMs: number; readonly shiftMs?: number 
       readonly bytes: number;
     }
   /** What is wrong with the bytes of a sealed file; null: they are what was written after all. Of several the last counts. */
-  | { readonly fact: "segment-damaged"; readonly run: string; readonly sequence: number; readonly damage: string | null }
+  | {
+      readonly fact: "segment-damaged";
+      readonly run: string;
+      readonly sequence: number;
+      readonly damage: string | null;
+      /** What its file may not tell any more; `file` below the stream's folder. */
+      readonly file: string;
+      readonly fromUtcMs: number;
+      readonly toUtcMs: number;
+      readonly bytes: number;
+    }
   /**
    * The box learnt what time it was. By its boot's clock of before, which began at `sinceUtcMs`, everything was `byMs` too early: lines of
    * this boot, and the files of its runs that say that their clock is not trusted. A later one of the same boot replaces an earlier one.
@@ -63,7 +73,15 @@ const FIELDS: Readonly<Record<JournalFact["fact"], Readonly<Record<string, Field
   "gap-opened": { cause, detail: (value) => value === null || text(value) },
   "gap-closed": { cause, fromUtcMs: integer },
   "segment-deleted": { rule: text, run: text, sequence: integer, fromUtcMs: integer, toUtcMs: integer },
-  "segment-damaged": { run: text, sequence: integer, damage: (value) => value === null || text(value) },
+  "segment-damaged": {
+    run: text,
+    sequence: integer,
+    damage: (value) => value === null || text(value),
+    file: text,
+    fromUtcMs: integer,
+    toUtcMs: integer,
+    bytes: integer,
+  },
   "boot-moved": { byMs: integer, sinceUtcMs: integer },
 };
 

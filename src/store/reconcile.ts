@@ -163,7 +163,8 @@ export class Reconcile {
     const wrong: StoredSegment[] = [];
     for (const entry of entries) {
       const row = known.get(entry.file);
-      if (isBusy(entry) || (row !== undefined && isSame(row, entry))) continue;
+      // Without hashes: a damaged file, of which the row knows as much as its mark.
+      if (isBusy(entry) || (row !== undefined && (isSame(row, entry) || entry.crc64 === null))) continue;
       if (row !== undefined) {
         this.#context.log.error("reconcile.row-contradicts-file", {
           file: join(folder.root.path, folder.name, entry.file),

@@ -225,7 +225,7 @@ export class Scrub {
 
   async #mark(root: Root, segment: StoredSegment, damage: string | null): Promise<void> {
     const { catalog, clock, files, log } = this.#options.context;
-    const { run, sequence, file } = segment;
+    const { run, sequence, file, bytes, startUtcMs: fromUtcMs, endUtcMs: toUtcMs } = segment;
     if (!(await this.#isStill(segment))) return;
     try {
       await files.checkRoot(root.handle);
@@ -235,7 +235,8 @@ export class Scrub {
     const path = join(root.path, segment.name, file);
     if (damage === null) log.info("segment.whole-again", { path });
     else log.error("segment.damaged", { path, damage });
-    const fact = { fact: "segment-damaged", atUtcMs: clock.utcMs(), run, sequence, damage } as const;
+    const what = { run, sequence, damage, file, fromUtcMs, toUtcMs, bytes };
+    const fact = { fact: "segment-damaged", atUtcMs: clock.utcMs(), ...what } as const;
     await writeJournal(this.#options.context, root, segment, fact, dirname(file));
     await catalog.markDamage(segment, damage);
     await this.recount();

@@ -67,6 +67,7 @@ function movedFact(line: JournalLine, { boot, byMs, sinceUtcMs }: Shift): Journa
   switch (fact.fact) {
     case "gap-closed":
       return { ...fact, ...common, fromUtcMs: right(fact.fromUtcMs) };
+    case "segment-damaged":
     case "segment-deleted":
       return { ...fact, ...common, fromUtcMs: right(fact.fromUtcMs), toUtcMs: right(fact.toUtcMs) };
     default:

@@ -89,6 +89,18 @@ it("a mark outlives restart and reindex, and ends with the segment, the alarm to
   expect(box.alarms.list()).toEqual([]);
 });
 
+it("files that do not tell any more what they are come back from a rebuild as their marks say", async () => {
+  const before = await box.rows();
+  await flipByte(path(0), 5);
+  await writeFile(path(1), "");
+  const bytes = await readFile(path(2));
+  await writeFile(path(2), bytes.subarray(0, bytes.length - 20));
+  await readAll();
+  await box.store.reindex({ signal: new AbortController().signal, onProgress() {} });
+  const damaged = { damage: expect.any(String) };
+  expect(await box.rows()).toEqual(before.map((row) => (row.kind === "segment" ? { ...row, ...damaged } : row)));
+});
+
 it("what is marked while the catalog is rebuilt stays marked", async () => {
   await box.store.settle();
   await idle();
