@@ -89,8 +89,8 @@ export class Shifts {
     return this.#enter(shift);
   }
 
-  /** What a process before left: rows of a boot that is over, and files that were being renamed. Part of Start 3. */
-  async recover(): Promise<void> {
+  /** What was left: rows of a boot that is over, and files on these roots that were being renamed. Part of Start 3. */
+  async recover(roots: readonly Root[]): Promise<void> {
     const { catalog, boot } = this.#context;
     for (const state of await readShifts(catalog.reader)) {
       if (state.entered || state.boot === boot) continue;
@@ -98,7 +98,7 @@ export class Shifts {
       await this.#commit(state);
     }
     for (const renaming of await readRenamings(catalog.reader)) {
-      const root = this.#context.roots.find(({ id }) => id === renaming.root);
+      const root = roots.find(({ id }) => id === renaming.root);
       // Of a root that is absent nothing can be said yet.
       if (root === undefined) continue;
       const done = await exists(join(root.path, renaming.name, renaming.to));

@@ -135,7 +135,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
     const cause = endOfLastProcess(await this.#state.lastBootId(), boot);
     const wanted = await this.#wanted();
     await this.#keeper.begin();
-    await this.#shifts.recover();
+    await this.#shifts.recover(this.#context.roots);
     const last = { cause, aliveUtcMs: this.last?.utcMs ?? null };
     let report = await recover({ ...this.#recovering(signal, wanted), last });
     // What recovery learnt from a catalog that turned out damaged is worth nothing.
@@ -143,9 +143,7 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
       report = await recover({ ...this.#recovering(signal, wanted), last });
     }
     await this.#gaps.load(wanted);
-    this.#keeper.hold();
-    await this.#shifts.resume();
-    void this.#releaseLater();
+    await this.#resumeShifts();
     await this.#state.setBootId(boot);
     this.#started = true;
     log.info("store.recovered", { ...report, cause, tookMs: clock.monoMs() - beganMonoMs });
@@ -168,8 +166,16 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
 
   /** Start 3 to 6 for a root that has come back, while recording goes on. Rejects only if it cannot even begin; what fails is logged. */
   async recoverRoot(root: Root): Promise<void> {
+    await this.#shifts.recover([root]);
     if (await this.#finish(root)) this.#unfinished.later(root);
+    await this.#resumeShifts();
     void this.#keeper.reconcile([root]);
+  }
+
+  /** Shift 4 to 7 of what is not done, behind whatever goes on. */
+  async #resumeShifts(): Promise<void> {
+    this.#keeper.hold();
+    await this.#shifts.resume().finally(() => void this.#releaseLater());
   }
 
   /** True if files are left that cannot be finished now. */

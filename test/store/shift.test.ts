@@ -383,6 +383,23 @@ describe("a process that ends while it moves", () => {
     expect(await segmentsAndRuns()).toEqual(finished);
   });
 
+  it("but it is the root that went while a file was renamed: the rest follows when it is back", async () => {
+    await recorded();
+    await box.store.prepareShift(moveBy(BY));
+    box.files.dieAt = "sync-directory";
+    const entered = box.store.shift(moveBy(BY));
+    box.clock.stepUtc(BY);
+    await entered;
+    await box.store.shiftSettled();
+    box.files.revive();
+    const [root] = box.store.roots.present();
+    if (root !== undefined) await box.store.recoverRoot(root);
+    await box.store.shiftSettled();
+    expect(await segmentsAndRuns()).toEqual(finished);
+    expect(await box.findings()).toEqual([]);
+    expect((await box.tree()).every((path) => path.includes("/20260601/"))).toBe(true);
+  });
+
   it("between Shift 5a and 5b", async () => {
     await recorded();
     box.files.renameDurable = () => Promise.reject(new RecorderError("ENGINE_UNAVAILABLE", "the process is dead"));
