@@ -11,6 +11,7 @@ const CATALOG = "catalog.db";
 /** One that is being filled; nobody reads it. */
 const FRESH = "catalog.db.new";
 const DAMAGED = "catalog.db.damaged-";
+const SMALL_TABLES = ["root", "stream", "meta", "renaming"] as const;
 /** Key in `meta`: why the catalog does not have everything. */
 const INCOMPLETE = "incomplete";
 /** Answers that are the disk's or the caller's fault, not the content's. */
@@ -36,7 +37,7 @@ export async function openCatalog(
   await removeDatabase(join(stateDir, FRESH));
   const path = join(stateDir, CATALOG);
   try {
-    if ((await sizeOf(path)) === null) return await openEmpty(path, "there was none");
+    if (((await sizeOf(path)) ?? 0) === 0) return await openEmpty(path, "there was none");
     const database = await openDatabase(path, "NORMAL");
     try {
       const wrong = await schemaProblem(database);
@@ -108,7 +109,7 @@ export async function removeFresh(stateDir: string): Promise<void> {
  * ones would take too long: what is wrong with them is found when they are read, or behind READY.
  */
 async function schemaProblem(database: Database): Promise<string | null> {
-  for (const table of ["root", "stream", "meta"]) {
+  for (const table of SMALL_TABLES) {
     const [row] = await database.all<{ integrity_check: string }>(`PRAGMA integrity_check(${table})`);
     if (row?.integrity_check !== "ok") return `table ${table}: ${row?.integrity_check}`;
   }
@@ -133,7 +134,7 @@ function isOfContent(error: RecorderError): boolean {
   return code !== "" && !NOT_CONTENT.includes(code);
 }
 
-export const CATALOG_TABLES = ["root", "stream", "run", "segment", "gap", "deletion", "coverage_hour", "meta"] as const;
+export const CATALOG_TABLES = [...SMALL_TABLES, "run", "segment", "gap", "deletion", "coverage_hour"] as const;
 
 /** What SQLite finds wrong with a table of the catalog and its indexes, null for nothing. Reads all of it. */
 export async function tableProblem(stateDir: string, table: (typeof CATALOG_TABLES)[number]): Promise<string | null> {

@@ -73,11 +73,12 @@ describe("a catalog that cannot be opened", () => {
     ],
     ["cut off", async (path) => truncate(path, Math.floor((await stat(path)).size / 2))],
     ["gone", (path) => rm(path)],
+    ["empty", (path) => truncate(path)],
   ];
   it.each(cases)("%s: it is set aside, recording can begin, and it is filled behind that", async (what, how) => {
     const expected = await spoil(how);
     expect(box.alarms.list()).toMatchObject([{ code: "catalog-damaged" }]);
-    expect(await aside()).toHaveLength(what === "gone" ? 0 : 1);
+    expect(await aside()).toHaveLength(["gone", "empty"].includes(what) ? 0 : 1);
     await box.store.beginRun({
       ...GATE,
       run: RUN_4,
@@ -103,6 +104,16 @@ it("a process that ends before the catalog is filled leaves that to the next", a
   expect((await dump()).segment).toEqual(expected.segment);
   await box.restart();
   expect(box.alarms.list()).toEqual([]);
+});
+
+it("what a rebuild left behind that did not come to its end is removed", async () => {
+  await box.restart();
+  const expected = await dump();
+  await box.store.stop();
+  for (const suffix of ["", "-wal", "-shm"]) await writeFile(`${catalog()}.new${suffix}`, "half of it");
+  await box.start();
+  expect((await readdir(join(box.folder, "state"))).filter((name) => name.includes(".new"))).toEqual([]);
+  expect(await dump()).toEqual(expected);
 });
 
 it("an empty box has nothing to fill in, and no alarm", async () => {
