@@ -28,7 +28,7 @@ import type { CheckReport, FileSteps, ReindexOptions, ReindexReport } from "./st
 
 /** Period of the network thread: one wake-up for all cameras. */
 const TICK_MS = 100;
-/** A group sync starts at most this long after a fragment was closed (DESIGN.md 5, loss bound). */
+/** A group sync starts at most this long after the second of a fragment is over (DESIGN.md 5, loss bound). */
 const SYNC_MS = 250;
 
 export interface ServiceOptions {

@@ -152,12 +152,12 @@ export interface RootInspection {
 }
 
 export interface WriterOptions {
-  /** A group sync starts at most this long after a fragment was closed. */
+  /** A group sync starts at most this long after a fragment was closed, and by as much later as that is shorter than `fragmentMs`. */
   readonly syncMs: number;
 }
 
 export interface StreamOptions {
-  /** Target length of a fragment. */
+  /** Greatest length of a fragment. One ends with every multiple of it in UTC. */
   readonly fragmentMs: number;
   /** RAM ring: whole GOPs, at least `ringMs` unless `ringBytes` is reached. */
   readonly ringMs: number;

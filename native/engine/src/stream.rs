@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use easyrms_media::fragment::Fragment;
 
 use crate::ring::Ring;
 use crate::stats::{Page, StreamSlot};
@@ -13,6 +16,14 @@ pub struct StreamOptions {
     pub ring_ms: u32,
     pub ring_bytes: u64,
     pub queue_bytes: u64,
+}
+
+impl StreamOptions {
+    /// By how much a fragment is shorter than it could be.
+    pub fn missing_in(&self, fragment: &Fragment) -> Duration {
+        let length_us = u64::try_from(fragment.duration_us).unwrap_or(0);
+        Duration::from_micros((u64::from(self.fragment_ms) * 1000).saturating_sub(length_us))
+    }
 }
 
 /// The BLAKE3 of a run's newest sealed segment, which the next one's seal repeats.
@@ -75,5 +86,23 @@ impl StreamShared {
 
     pub fn remove_in_flight(&self, bytes: u64) {
         self.in_flight_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::stream::StreamOptions;
+    use crate::testing::{item, stream};
+
+    #[test]
+    fn only_what_is_shorter_than_a_whole_fragment_may_wait_longer() {
+        let options = stream(1 << 20).options;
+        // Of one second.
+        let fragment = item(0, 1000).fragment;
+        assert_eq!(options.missing_in(&fragment), Duration::ZERO);
+        assert_eq!(StreamOptions { fragment_ms: 1600, ..options }.missing_in(&fragment), Duration::from_millis(600));
+        assert_eq!(StreamOptions { fragment_ms: 500, ..options }.missing_in(&fragment), Duration::ZERO);
     }
 }

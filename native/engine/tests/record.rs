@@ -126,7 +126,7 @@ fn a_late_ticket_finds_the_media_in_ring_and_queue() {
     let bench = Bench::new();
     let connection = bench.play(camera.port);
     bench.wait_kind("media");
-    while bench.stat("ring_fragments") < 4.0 {
+    while bench.stat("packets") < 2.5 * (f64::from(GOP) + 6.0) {
         std::thread::sleep(Duration::from_millis(10));
     }
     bench.ticket(0, 60_000);
@@ -144,8 +144,8 @@ fn without_a_ticket_the_queue_stays_bounded_and_tells_what_it_dropped() {
     let bench = Bench::with(easyrms_engine::StreamOptions { queue_bytes, ..options() });
     bench.ticket(0, 60_000);
     let connection = bench.play(camera.port);
-    let dropped = bench.wait_kind("dropped");
-    assert_eq!(dropped["fragments"], 2, "one GOP of two seconds");
+    let first = bench.wait_kind("dropped")["fragments"].as_u64().unwrap();
+    assert!((2..=3).contains(&first), "{first} fragments are not one GOP of two seconds");
     while bench.stat("packets") < 12.0 * (f64::from(GOP) + 6.0) {
         assert!(bench.stat("queue_bytes") <= queue_bytes as f64 + 60_000.0);
         std::thread::sleep(Duration::from_millis(10));
@@ -157,7 +157,7 @@ fn without_a_ticket_the_queue_stays_bounded_and_tells_what_it_dropped() {
     assert_eq!(found[0] % GOP, 0);
     assert!(found.is_sorted());
     let told: u64 = bench.pending("dropped").iter().map(|fact| fact["fragments"].as_u64().unwrap()).sum();
-    assert_eq!(told + 2, bench.stat("dropped_fragments") as u64);
+    assert_eq!(told + first, bench.stat("dropped_fragments") as u64);
     bench.stop();
 }
 
@@ -167,7 +167,7 @@ fn a_tap_follows_the_ring() {
     let bench = Bench::with(easyrms_engine::StreamOptions { ring_ms: 2000, ..options() });
     assert_eq!(bench.engine.tap(bench.stream, 0).unwrap().fragments.len(), 0);
     let connection = bench.play(camera.port);
-    while bench.stat("fragments") < 5.0 {
+    while bench.stat("packets") < 2.5 * (f64::from(GOP) + 6.0) {
         std::thread::sleep(Duration::from_millis(10));
     }
     let tap = bench.engine.tap(bench.stream, 0).unwrap();

@@ -340,9 +340,17 @@ impl FragmentBuilder {
         if unit.random_access && (self.lead_is_video || self.next_discontinuity.is_some()) {
             return true;
         }
-        let long = length_us >= self.fragment_us;
+        let long = length_us >= self.fragment_us
+            || self.slot(part.ticks_to_us(unit.presentation_ticks)) != self.slot(part.ticks_to_us(first.presentation_ticks));
         // Between a reordered picture and the ones shown before it there is no clean cut.
         full || long && (!part.reordered || unit.presentation_ticks > part.latest_presentation_ticks)
+    }
+
+    /// Which stretch of `fragment_us` of wall time a unit belongs to. These are the same for all streams, so that their fragments end together and a
+    /// storage root syncs them together: each sync of its own costs flash a commit of the file system's journal. All one in the first fragment of a run,
+    /// that has no wall time yet, and tells whether pictures are reordered.
+    fn slot(&self, media_us: i64) -> i64 {
+        self.anchor_us.map_or(0, |anchor| (anchor + media_us).div_euclid(self.fragment_us))
     }
 
     /// Nothing follows: what was gathered becomes the last fragment.

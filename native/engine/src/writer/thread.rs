@@ -28,7 +28,7 @@ pub struct WriterOptions {
     pub root: u32,
     /// The directory behind that id.
     pub home: Arc<Root>,
-    /// A group sync starts at most this long after a fragment came.
+    /// A group sync starts at most this long after a fragment came; after one that is shorter than it could be, by what is missing later.
     pub sync_after: Duration,
     pub inbox: Arc<Inbox>,
     pub facts: Arc<FactQueue>,
@@ -128,10 +128,12 @@ impl Writer {
     fn append(&mut self, key: SegmentKey, item: Item) {
         match self.segments.get_mut(&key) {
             Some(Segment::Growing(file)) => {
+                // What is younger than a whole fragment may wait for its age: the rest of that time ends together with the fragments of other streams.
+                let due = Instant::now() + self.options.sync_after + file.stream.options.missing_in(&item.fragment);
                 if let Err((error, item)) = file.append(item, &mut self.headers, &self.options.stats) {
                     self.fail(key, &error, Some(item));
-                } else if self.sync_due.is_none() {
-                    self.sync_due = Some(Instant::now() + self.options.sync_after);
+                } else {
+                    self.sync_due = Some(self.sync_due.map_or(due, |before| before.min(due)));
                 }
             }
             Some(Segment::Failed { items, .. }) => items.push(item),
