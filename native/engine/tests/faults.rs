@@ -240,7 +240,7 @@ fn second_half_of_the_failed_sync() {
     let found = pictures(&path);
     assert_eq!(bench.pending("dropped").len(), 0);
     let failed = bench.path("camera/20260101/0.mp4.open");
-    let scan = files::scan_segment(&failed, 0).unwrap();
+    let scan = files::scan_segment(&failed).unwrap();
     let last = &scan.fragments[durable - 1];
     std::fs::File::options().write(true).open(&failed).unwrap().set_len(last.offset + u64::from(last.bytes)).unwrap();
     let stored = pictures(&failed).len() as u32;

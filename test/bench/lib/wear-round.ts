@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Box, sleepMs } from "../../e2e/box.ts";
 import { scan, segmentFiles } from "../../e2e/segments.ts";
 import { startCameraProcess } from "../../faults/camera-process.ts";
-import { command, DiskRig } from "../../faults/disks/disk-rig.ts";
+import { command, DiskRig, type Mount } from "../../faults/disks/disk-rig.ts";
 import { BlockOwners } from "./block-owners.ts";
 import { BlockTrace, deviceCounters } from "./block-writes.ts";
 
@@ -21,6 +21,9 @@ export interface WearRound {
   /** Access units and sound in the closed files, without headers and seals. */
   readonly payloadBytes: number;
   readonly fileBytes: number;
+  /** Device bytes per payload byte, of the whole life: databases made, cameras added, the end. */
+  readonly lifeRatio: number;
+  /** The same of the `seconds` in which nothing but recording goes on. */
   readonly ratio: number;
   readonly segments: number;
   readonly deviceReads: number;
@@ -38,6 +41,9 @@ export interface WearRound {
 
 const BOX_HEAD_BYTES = 8;
 const BITRATE_BPS = 2_000_000;
+/** Cameras play, and what comes with their beginning is on the device. */
+const SETTLE_MS = 10_000;
+const QUIET_MS = 500;
 const IMAGE_BYTES = 2 ** 30;
 /** Counters of a stream that stay 0 while nothing is lost. */
 const LOSSES = ["lostPackets", "malformedPackets", "discardedUnits", "droppedFragments"] as const;
@@ -65,7 +71,10 @@ export async function wearRound({ name, streams, seconds, segment }: WearLoad): 
       await sleepMs(Math.max(0, from + index * (1000 + 1000 / streams) - performance.now()));
       await box.add(id, url);
     }
+    await sleepMs(SETTLE_MS);
+    const start = await look(box, disk);
     await sleepMs(seconds * 1000);
+    const end = await look(box, disk);
     await owners.look(disk);
     const [status] = await box.json<StatusLine>("status");
     const problems = (await box.cameras()).flatMap(({ id, streams: recorded }) =>
@@ -78,14 +87,16 @@ export async function wearRound({ name, streams, seconds, segment }: WearLoad): 
     await owners.look(disk);
     const files = await Promise.all((await segmentFiles(box.roots[0] ?? "")).map(sizeOf));
     const payloadBytes = sum(files.map(({ payload }) => payload));
+    const fileBytes = sum(files.map(({ bytes }) => bytes));
     const deviceBytes = after.writtenBytes - before.writtenBytes;
     const shares = trace === null ? null : owners.share(trace.writes());
     const counter = (name: string) => status?.engine[name] ?? Number.NaN;
     return {
       deviceBytes,
       payloadBytes,
-      fileBytes: sum(files.map(({ bytes }) => bytes)),
-      ratio: deviceBytes / payloadBytes,
+      fileBytes,
+      lifeRatio: deviceBytes / payloadBytes,
+      ratio: (end.deviceBytes - start.deviceBytes) / ((end.fileBytes - start.fileBytes) * (payloadBytes / fileBytes)),
       segments: files.length,
       deviceReads: after.reads - before.reads,
       deviceWrites: after.writes - before.writes,
@@ -106,6 +117,16 @@ export async function wearRound({ name, streams, seconds, segment }: WearLoad): 
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** What is in files and what the device wrote, at a moment when both are the same. */
+async function look(box: Box, disk: Mount): Promise<{ readonly deviceBytes: number; readonly fileBytes: number }> {
+  // Fragments are appended with the second, and synced a quarter later.
+  await sleepMs(1000 - ((Date.now() - QUIET_MS) % 1000));
+  await command("sync", "--file-system", disk.folder);
+  const { writtenBytes } = deviceCounters(disk.device);
+  const [status] = await box.json<StatusLine>("status");
+  return { deviceBytes: writtenBytes, fileBytes: status?.engine["written_bytes"] ?? Number.NaN };
+}
 
 /** Walks the boxes of a closed file. Media is in `mdat`; each fragment is one pair of `moof` and `mdat` a track. */
 async function sizeOf(path: string): Promise<{ readonly payload: number; readonly bytes: number; readonly fragments: number }> {
