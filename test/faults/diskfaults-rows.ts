@@ -41,6 +41,8 @@ export interface FaultRow {
   readonly loses?: boolean;
   /** A second root takes over: recording goes on from when the fault is met. */
   readonly roots?: 1 | 2;
+  /** Every so many calls that write write but a part. */
+  readonly shortWrites?: number;
   /** The ring deletes for it. */
   readonly deletes?: boolean;
   readonly begin: (place: FaultPlace) => Promise<Fault>;
@@ -57,6 +59,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   { name: "EIO on a write, once", alarm: "disk-fault", lastsMs: 0, begin: callFails("pwritev", "EIO") },
   { name: "EIO on a sync, once", alarm: "disk-fault", lastsMs: 0, begin: callFails("fdatasync", "EIO") },
   { name: "ENOSPC on a write, once", alarm: null, lastsMs: 0, begin: callFails("pwritev", "ENOSPC") },
+  { name: "every second write is short", alarm: null, lastsMs: 10_000, shortWrites: 2, begin: goesOn },
   { name: "device fails writes", alarm: "disk-fault", lastsMs: LASTS_MS, begin: deviceFails({ writes: true }) },
   { name: "device fails flushes", alarm: "disk-fault", lastsMs: LASTS_MS, begin: deviceFails({ flushes: true }) },
   { name: "device fails one write", alarm: "disk-fault", lastsMs: LASTS_MS, begin: deviceFails({ writes: true, once: true }) },
@@ -75,6 +78,11 @@ export const FAULT_ROWS: readonly FaultRow[] = [
 /** The writer's next call of this name fails, and has done nothing. */
 function callFails(call: string, error: string): FaultRow["begin"] {
   return async ({ pid }) => ({ metUtcMs: await failCall(writerThread(pid), call, error) });
+}
+
+/** It is there from the start. */
+async function goesOn(): Promise<Fault> {
+  return { metUtcMs: Date.now(), end: async () => Date.now() };
 }
 
 /** The newest writer; a root that was entered again has another one. */

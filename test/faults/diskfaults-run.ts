@@ -12,6 +12,7 @@ import { DiskRig, WITH_PARENT } from "./disks/disk-rig.ts";
 import { brokenPromises, type ExaminedFile, examineFile, promisedFragments, segmentKey } from "./promises.ts";
 import { progress } from "./proof.ts";
 import { seededRandom } from "./rng.ts";
+import { buildTracer, tracedPoints, tracerCommand } from "./traced.ts";
 
 export interface FaultReport {
   readonly name: string;
@@ -28,6 +29,7 @@ export interface FaultReport {
   readonly missingPictures: number;
   /** Fragments that the recorder says it dropped. */
   readonly droppedFragments: number;
+  readonly shortWrites: number;
   /** Everything that must not be. */
   readonly problems: readonly string[];
 }
@@ -59,7 +61,9 @@ export async function faultRun(row: FaultRow, options: { readonly name: string; 
     if (row.roots === 2) roots.push((await rig.mount(await rig.image(join(rig.folder, "two.img"), DISK_BYTES, "ext4"), "two")).folder);
     const box = await Box.create({ name, segment: "4s", reserve: "8MB", roots });
     try {
-      await box.serve(WITH_PARENT);
+      const trace = { watched: first.folder, act: "short", point: row.shortWrites ?? 0, tracePath: join(box.dir, "trace") } as const;
+      if (row.shortWrites !== undefined) buildTracer();
+      await box.serve(row.shortWrites === undefined ? WITH_PARENT : [...WITH_PARENT, ...tracerCommand(trace)]);
       const place: FaultPlace = { rig, device, pid: box.pid, mount: first };
       const watch = new Watch(box);
       for (const id of CAMERAS) await box.add(id, camera.urls[id] ?? "");
@@ -74,6 +78,8 @@ export async function faultRun(row: FaultRow, options: { readonly name: string; 
       const droppedFragments = await watch.dropped();
       const listed = await box.list();
       if ((await box.end()) !== 0) watch.problems.push("the recorder did not end in order");
+      const shortWrites = row.shortWrites === undefined ? 0 : Math.floor(writesOf(trace.tracePath) / row.shortWrites);
+      if (row.shortWrites !== undefined && shortWrites === 0) watch.problems.push("no write was short");
       const judged = await judge(row, place, image, box, () => camera.stop());
       const told = row.loses === true ? untold(judged.holes, listed, droppedFragments) : [];
       return {
@@ -85,6 +91,7 @@ export async function faultRun(row: FaultRow, options: { readonly name: string; 
         promisedFragments: judged.promisedFragments,
         missingPictures: judged.holes.reduce((sum, { pictures }) => sum + pictures, 0),
         droppedFragments,
+        shortWrites,
         problems: [...watch.problems, ...judged.problems, ...told],
       } satisfies FaultReport;
     } finally {
@@ -212,6 +219,10 @@ async function judge(row: FaultRow, place: FaultPlace, image: string, box: Box, 
   if (row.loses !== true) problems.push(...holes.map((hole) => `${hole.camera}: ${hole.pictures} pictures lost`));
   await plain.unmount();
   return { problems, holes, promisedFragments: [...promised.values()].reduce((sum, count) => sum + count, 0) };
+}
+
+function writesOf(tracePath: string): number {
+  return tracedPoints(tracePath).filter(({ call }) => call.includes("write")).length;
 }
 
 /** Reports of a file that had failed before. */

@@ -8,7 +8,7 @@ const REPOSITORY = join(import.meta.dirname, "..", "..");
 const TARGET = join(REPOSITORY, "var", "tracer");
 const TRACER = join(TARGET, "release", "tracer");
 
-/** What happens at the chosen call. Errors are numbers of errno(3). */
+/** What happens at the chosen call, or with "short" at each of so many that write. Errors are numbers of errno(3). */
 export type TracerAct = "kill" | "short" | `error:${number}`;
 
 /** A call that changes something below the watched folder. */
@@ -31,15 +31,18 @@ export function buildTracer(): void {
 }
 
 export interface TracedOptions {
-  /** Configuration of the box. */
-  readonly config: string;
   /** Calls on files below are points. */
   readonly watched: string;
   readonly act: TracerAct;
-  /** Number of the call that is interfered with; 0 for none. */
+  /** Number of the call that is interfered with, or of calls that write for each that is; 0 for none. */
   readonly point: number;
   /** Where the calls are written to. */
   readonly tracePath: string;
+}
+
+/** To be put in front of a command. */
+export function tracerCommand({ watched, act, point, tracePath }: TracedOptions): string[] {
+  return [TRACER, tracePath, `${watched}/`, act, String(point), "--"];
 }
 
 /** A recorder whose calls are counted and interfered with. */
@@ -50,20 +53,9 @@ export class TracedServe {
   readonly #tracePath: string;
   #running = true;
 
-  constructor({ config, watched, act, point, tracePath }: TracedOptions) {
-    this.#tracePath = tracePath;
-    const command = [
-      TRACER,
-      tracePath,
-      `${watched}/`,
-      act,
-      String(point),
-      "--",
-      join(REPOSITORY, "dist", "easyrms"),
-      "serve",
-      "--config",
-      config,
-    ];
+  constructor(options: TracedOptions & { readonly config: string }) {
+    this.#tracePath = options.tracePath;
+    const command = [...tracerCommand(options), join(REPOSITORY, "dist", "easyrms"), "serve", "--config", options.config];
     const [program = "", ...args] = command;
     this.#child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     if (this.#child.stdout === null) throw new Error("the recorder has no stdout");
@@ -100,13 +92,18 @@ export class TracedServe {
 
   /** The calls so far. */
   points(): TracedPoint[] {
-    if (!existsSync(this.#tracePath)) return [];
-    return readFileSync(this.#tracePath, "utf8")
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => {
-        const [number = "", elapsedMs = "", call = "", path = ""] = line.split("\t");
-        return { number: Number(number), elapsedMs: Number(elapsedMs), call, path };
-      });
+    return tracedPoints(this.#tracePath);
   }
+}
+
+/** The calls that a tracer has written there. */
+export function tracedPoints(tracePath: string): TracedPoint[] {
+  if (!existsSync(tracePath)) return [];
+  return readFileSync(tracePath, "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const [number = "", elapsedMs = "", call = "", path = ""] = line.split("\t");
+      return { number: Number(number), elapsedMs: Number(elapsedMs), call, path };
+    });
 }

@@ -1,7 +1,8 @@
 //! Runs a program and interferes with one of its file-changing system calls, counted over all of its threads:
 //! `tracer LOG WATCHED ACT POINT -- COMMAND...`. Each call on something below the folder WATCHED is a point, numbered from 1 and written to
 //! LOG before it is made, as `number TAB milliseconds TAB call TAB path`. At POINT (0: nowhere) the whole program is killed before the call (`kill`),
-//! the call writes half of what it should (`short`), or it fails with the error of that number instead of being made (`error:5`).
+//! or the call fails with the error of that number instead of being made (`error:5`). With `short` every POINT-th call that writes writes half of its
+//! bytes or, where it has several buffers, half of those.
 //! Debian's strace counts by thread and can do none of this at a chosen call of a program with a pool of threads.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -51,6 +52,7 @@ fn main() {
             act,
             at,
             points: 0,
+            writes: 0,
             began: Instant::now(),
         }
         .run(),
@@ -126,6 +128,8 @@ struct Tracer<'a> {
     act: Act,
     at: u64,
     points: u64,
+    /// Of those, calls that write.
+    writes: u64,
     began: Instant,
 }
 
@@ -188,7 +192,16 @@ impl Tracer<'_> {
         if writeln!(self.log, "{}\t{elapsed}\t{call}\t{path}", self.points).is_err() {
             die("the log cannot be written");
         }
-        if self.points != self.at {
+        if call.contains("write") {
+            self.writes += 1;
+        } else if matches!(self.act, Act::Short) {
+            return;
+        }
+        let is_due = match self.act {
+            Act::Short => self.at > 0 && self.writes.is_multiple_of(self.at),
+            Act::Kill | Act::Error(_) => self.points == self.at,
+        };
+        if !is_due {
             return;
         }
         match self.act {
