@@ -344,8 +344,8 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
         await saveFailed(this.#context, this.roots.again(open.root) ?? open.root, place, open.file, open.finalFile);
       } catch (error) {
         this.#context.log.error("segment.not-saved", { ...id, file: open.file, error: toRecorderError(error) });
-        await this.#context.catalog.noteProgress(id, open.bytes, open.endUtcMs);
         this.#unfinished.later(open.root);
+        await this.#context.catalog.noteProgress(id, open.bytes, open.endUtcMs);
       }
     });
   }

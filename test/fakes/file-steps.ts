@@ -25,6 +25,14 @@ export type FakeIdentity = Pick<SegmentHead, "serial" | "channel" | "stream" | "
 /** One order of the store, as `FakeFileSteps.steps` logs it and `dieAt` names it. */
 export type FakeStep = "seal" | "sync" | "rename" | "sync-directory" | "journal" | "unlink" | "prune";
 
+/** A step that rejects, so many times. `happens`: what it was to do is done all the same. */
+export interface FakeFailure {
+  readonly step: FakeStep;
+  readonly error: RecorderError;
+  readonly happens: boolean;
+  times: number;
+}
+
 interface Parsed {
   readonly identity: FakeIdentity | null;
   readonly fragments: FragmentEntry[];
@@ -45,6 +53,7 @@ export class FakeFileSteps implements FileSteps {
   /** Files whose header and seal were read in bulk. */
   readonly read: string[] = [];
   dieAt: FakeStep | null = null;
+  failing: FakeFailure | null = null;
   failJournal: RecorderError | null = null;
   /** Of finishing a file that was given up. */
   failRecover: RecorderError | null = null;
@@ -199,12 +208,12 @@ export class FakeFileSteps implements FileSteps {
     this.#writable(root);
     if (this.failRecover !== null) throw this.failRecover;
     const parsed = await parse(path);
-    if (parsed.fragments.length > 0 && parsed.seal === null) {
+    await this.#do("seal", async () => {
+      if (parsed.fragments.length === 0 || parsed.seal !== null) return;
       const bytes = await readFile(path);
       await writeFile(path, bytes.subarray(0, parsed.wholeBytes));
       await appendFile(path, sealLine(parsed.fragments));
-    }
-    this.#did("seal");
+    });
     return this.scanSegment(path, async () => {});
   }
 
@@ -212,21 +221,20 @@ export class FakeFileSteps implements FileSteps {
     this.#live();
     this.#writable(root);
     if ((await sizeOf(to)) !== null) throw new RecorderError("DISK_FAULT", `${to} exists`);
-    await mkdir(dirname(to), { recursive: true });
-    await rename(from, to);
-    this.#did("rename");
-    this.#did("sync-directory");
+    await this.#do("rename", async () => {
+      await mkdir(dirname(to), { recursive: true });
+      await rename(from, to);
+    });
+    await this.#do("sync-directory", async () => {});
   }
 
   async removeDurable(root: number, path: string, pruneDirectory: boolean): Promise<void> {
     this.#live();
     this.#writable(root);
     if (this.failUnlink !== null) throw this.failUnlink;
-    await unlink(path).catch(() => undefined);
-    this.#did("unlink");
+    await this.#do("unlink", () => unlink(path).catch(() => undefined));
     if (pruneDirectory && (await readdir(dirname(path)).catch(() => ["gone"])).length === 0) {
-      await rmdir(dirname(path));
-      this.#did("prune");
+      await this.#do("prune", () => rmdir(dirname(path)));
     }
   }
 
@@ -234,9 +242,10 @@ export class FakeFileSteps implements FileSteps {
     this.#live();
     this.#writable(root);
     if (this.failJournal !== null) throw this.failJournal;
-    await mkdir(dirname(path), { recursive: true });
-    await appendFile(path, line);
-    this.#did("journal");
+    await this.#do("journal", async () => {
+      await mkdir(dirname(path), { recursive: true });
+      await appendFile(path, line);
+    });
   }
 
   async freeSpace(root: number): Promise<{ availableBytes: number; totalBytes: number }> {
@@ -251,12 +260,21 @@ export class FakeFileSteps implements FileSteps {
     const path = this.#growing.get(`${id.run}/${id.sequence}`);
     if (path === undefined) throw new RecorderError("ENGINE_MISUSE", "no such open segment");
     const { fragments } = await parse(path);
-    await appendFile(path, sealLine(fragments));
-    this.#did("seal");
-    this.#did("sync");
+    await this.#do("seal", () => appendFile(path, sealLine(fragments)));
+    await this.#do("sync", async () => {});
     await this.renameDurable(root, path, finalPath);
     const { crc64, blake3 } = hashes(fragments);
     return { bytes: (await stat(finalPath)).size, crc64, blake3 };
+  }
+
+  async #do(step: FakeStep, work: () => Promise<unknown>): Promise<void> {
+    const failure = this.failing?.step === step && this.failing.times > 0 ? this.failing : null;
+    if (failure === null || failure.happens) await work();
+    if (failure !== null) {
+      failure.times -= 1;
+      throw failure.error;
+    }
+    this.#did(step);
   }
 
   #did(step: FakeStep): void {
