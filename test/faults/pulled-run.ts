@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { Box, sleepMs, until } from "../e2e/box.ts";
 import { segmentFiles } from "../e2e/segments.ts";
 import { startCameraProcess } from "./camera-process.ts";
-import { command, DiskRig, type Mount } from "./disks/disk-rig.ts";
+import { DiskRig, type Mount } from "./disks/disk-rig.ts";
 import { brokenPromises, type ExaminedFile, examineFile, promisedFragments } from "./promises.ts";
 import { progress } from "./proof.ts";
+import { pullDisk } from "./pull-disk.ts";
 import { seededRandom } from "./rng.ts";
 import { findStrays, strayLines } from "./strays.ts";
 
@@ -87,7 +88,8 @@ export async function pulledRun({ name, count, killShare, seed }: PulledOptions)
         enteredMs.push(Math.max(0, (await entered) - mountedMs));
       } else {
         const left = lineOf(box, "root.left", folder);
-        const pulledMs = await pull(disk);
+        const pulledMs = await pullDisk(box, folder);
+        disk.mount = null;
         leftMs.push(Math.max(0, (await left) - pulledMs));
       }
       progress(`${move + 1}/${count}, ${kills} kills: ${disks.filter(({ mount }) => mount !== null).length} of ${disks.length} disks`);
@@ -130,15 +132,6 @@ async function makeDisk(rig: DiskRig, name: string): Promise<Disk> {
   const image = await rig.image(join(rig.folder, `${name}.img`), DISK_BYTES, "ext4");
   const mount = await rig.mount(image, name);
   return { name, image, folder: mount.folder, mount };
-}
-
-/** Takes the disk's path away from it and waits until nobody holds it any more. Returns when the path was gone. */
-async function pull(disk: Disk): Promise<number> {
-  await command("umount", "--lazy", disk.folder);
-  const pulledMs = Date.now();
-  disk.mount = null;
-  await until("the disk to be let go", async () => ((await command("losetup", "--associated", disk.image)) === "" ? true : null));
-  return pulledMs;
 }
 
 /** When the service writes of this root, from now on. */

@@ -4,8 +4,9 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Box, type ListedRow, until } from "../e2e/box.ts";
 import { segmentFiles } from "../e2e/segments.ts";
 import { type Source, virtual } from "../e2e/sources.ts";
-import { command, DiskRig, type Mount } from "./disks/disk-rig.ts";
+import { DiskRig, type Mount } from "./disks/disk-rig.ts";
 import { examineFile } from "./promises.ts";
+import { pullDisk } from "./pull-disk.ts";
 
 const DISK_BYTES = 128 << 20;
 let rig: DiskRig;
@@ -25,12 +26,6 @@ afterEach(async () => {
 async function disk(name: string): Promise<{ readonly image: string; mount: Mount }> {
   const image = await rig.image(join(rig.folder, `${name}.img`), DISK_BYTES, "ext4");
   return { image, mount: await rig.mount(image, name) };
-}
-
-/** As if the disk was pulled: its path leads to what lies below. Resolves once nobody holds it any more. */
-async function detach({ image, mount }: { readonly image: string; readonly mount: Mount }): Promise<void> {
-  await command("umount", "--lazy", mount.folder);
-  await until("the disk to be let go", async () => ((await command("losetup", "--associated", image)) === "" ? true : null));
 }
 
 const event = (name: string) => box.next((line) => line.event === name, 30_000);
@@ -66,7 +61,7 @@ test("a disk that is missing at the start and pulled later: nothing is written w
   await box.add("gate", source.url);
   await recorded;
   const left = event("root.left");
-  await detach(one);
+  await pullDisk(box, one.mount.folder);
   expect(await left).toMatchObject({ root: one.mount.folder, state: "absent" });
   await until("the gap", async () => (await box.cameras())[0]?.streams[0]?.cause === "disk-fault" || null);
   expect(await alarms()).toMatchObject([{ code: "root-missing", subject: one.mount.folder }]);
@@ -95,7 +90,7 @@ test("with another root the stream goes on there without losing a picture, also 
   await box.add("gate", source.url);
   await recorded;
   const moved = box.next((line) => line.event === "fragment.durable" && Number(line["sequence"]) === 1, 30_000);
-  await detach(one);
+  await pullDisk(box, one.mount.folder);
   await moved;
   expect(await box.end()).toBe(0);
   expect(holes(await pictures(two.mount.folder))).toEqual([]);
