@@ -16,6 +16,12 @@ const MAX_FRAGMENT_UNITS: usize = 2000;
 const SILENT_LEAD_FRAGMENTS: i64 = 4;
 /// Wall time is pulled towards the least-delayed unit by at most this share of the time passed.
 const SLEW_PPM: i64 = 500;
+/// No quartz is that wrong: the camera's clock is not kept by one, or the anchor was taken from media that came late.
+const GROSS_ERROR_US: i64 = 300_000;
+/// A network that stalls looks the same for a while.
+const GROSS_FRAGMENTS: u32 = 5;
+/// Then this share pulls it in: more than any camera runs wrong, and less than a picture from one fragment to the next.
+const GROSS_SLEW_PPM: i64 = 30_000;
 
 /// One unit as it came, its bytes in the track's buffer behind those of the unit before.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +147,10 @@ pub struct FragmentBuilder {
     moved_us: i64,
     /// UTC of media time 0 in microseconds, as slewed so far.
     anchor_us: Option<i64>,
+    /// Fragments in a row whose wall time was grossly wrong.
+    gross: u32,
+    /// A gross error is being pulled in.
+    pulling: bool,
     /// UTC at start and end of the fragment before, microseconds.
     wall_start_us: i64,
     wall_end_us: i64,
@@ -185,6 +195,8 @@ impl FragmentBuilder {
             clock: None,
             moved_us: 0,
             anchor_us: None,
+            gross: 0,
+            pulling: false,
             wall_start_us: i64::MIN,
             wall_end_us: i64::MIN,
             least_delay_us: None,
@@ -417,12 +429,20 @@ impl FragmentBuilder {
                 least.max(self.wall_end_us.saturating_sub(start_us))
             }
             (Some(anchor), Some(least)) => {
-                let bound = duration_us.max(0) * SLEW_PPM / 1_000_000;
+                let bound = duration_us.max(0) * self.slew_ppm(least - anchor) / 1_000_000;
                 anchor + (least - anchor).clamp(-bound, bound)
             }
             (anchor, None) => anchor.unwrap_or(0),
         };
         self.anchor_us = Some(anchor);
         anchor + start_us
+    }
+
+    /// How fast an error of wall time is pulled in: as quartzes differ, or what is grossly wrong until it is right.
+    fn slew_ppm(&mut self, error_us: i64) -> i64 {
+        let gross = error_us.abs() > GROSS_ERROR_US;
+        self.gross = if gross { self.gross.saturating_add(1) } else { 0 };
+        self.pulling = if self.pulling { error_us.abs() > GROSS_ERROR_US / 10 } else { self.gross >= GROSS_FRAGMENTS };
+        if self.pulling { GROSS_SLEW_PPM } else { SLEW_PPM }
     }
 }

@@ -525,3 +525,42 @@ fn a_step_of_the_wall_clock_waits_for_a_random_access_point_and_counts_from_ther
         assert_eq!(all_shown(&fragments), (0..150).collect::<Vec<_>>(), "nothing is lost over it");
     }
 }
+
+/// Furthest that wall time of a fragment is from the arrival of its first picture, milliseconds, by when; `ppm`: how much too fast the
+/// camera's clock is.
+fn wall_errors(ppm: i64, seconds: u64, delay_us: impl Fn(u64) -> u64) -> Vec<(i64, i64)> {
+    let mut camera = Camera::new(vec![video(&[SPS])]);
+    let ticks = i64::from(FRAME_TICKS);
+    for n in 0..seconds * 25 {
+        let timestamp = VIDEO_EPOCH.wrapping_add((n as i64 * ticks + n as i64 * ticks * ppm / 1_000_000) as u32);
+        camera.packet(0, timestamp, true, if n % 25 == 0 { IDR } else { P }, now(n * FRAME_US + delay_us(n)));
+    }
+    let (fragments, _) = camera.end();
+    assert!(fragments.is_sorted_by_key(|fragment| fragment.start_utc_ms));
+    let arrival = |start_us: i64| start_us * 1_000_000 / (1_000_000 + ppm) / 1000;
+    fragments.iter().map(|fragment| (arrival(fragment.start_us), fragment.start_utc_ms - UTC_MS - arrival(fragment.start_us))).collect()
+}
+
+#[test]
+fn a_camera_whose_clock_is_grossly_wrong_is_followed_and_a_quartz_gently() {
+    for ppm in [-20_000, -2000, -400, 400, 2000, 20_000] {
+        let errors = wall_errors(ppm, 600, |_| 0);
+        let worst = errors.iter().map(|(_, error)| error.abs()).max().unwrap();
+        assert!(worst <= if ppm.abs() <= 500 { 2 } else { 450 }, "{ppm} ppm: {worst} ms");
+        for pair in errors.windows(2) {
+            // Never so far back that a picture would be shown before the one that came before it.
+            let step_ms = (pair[1].1 - pair[0].1).abs();
+            assert!(step_ms <= 30, "{ppm} ppm: {step_ms} ms at once");
+        }
+    }
+}
+
+#[test]
+fn an_anchor_that_came_late_is_pulled_in_and_a_stall_of_the_network_is_not_followed() {
+    let late = wall_errors(0, 60, |n| if n < 25 { 2_000_000 } else { 0 });
+    assert_eq!(late[0].1, 2000);
+    assert!(late[5..].iter().all(|(at_ms, error)| *at_ms < 70_000 && *error >= 0));
+    assert!(late.last().unwrap().1 <= 1000 && late.is_sorted_by_key(|(_, error)| -error));
+    let stall = wall_errors(0, 60, |n| if (250..350).contains(&n) { 1_000_000 } else { 0 });
+    assert!(stall.iter().all(|(_, error)| error.abs() <= 3), "{stall:?}");
+}

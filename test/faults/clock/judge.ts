@@ -8,6 +8,8 @@ import { CAMERA, type Site } from "./site.ts";
 /** What is meant by "equal to the second". */
 const TOLERANCE_MS = 500;
 const PICTURE_MS = 1000 / CLIP_FPS;
+/** A fragment is as long as its media; where wall time is pulled back, the next one begins so much before its end, at most. */
+const PULLED_BACK_MS = 30;
 const FAR = "2200-01-01T00:00:00Z";
 
 export interface Expectation {
@@ -76,7 +78,9 @@ function overlaps(segments: readonly ListedRow[]): string[] {
   const sorted = [...segments].sort((a, b) => a.from - b.from);
   return sorted.flatMap((row, index) => {
     const before = sorted[index - 1];
-    return before !== undefined && row.from < before.to ? [`${row.path} begins ${before.to - row.from} ms before ${before.path} ends`] : [];
+    return before !== undefined && row.from < before.to - PULLED_BACK_MS
+      ? [`${row.path} begins ${before.to - row.from} ms before ${before.path} ends`]
+      : [];
   });
 }
 
