@@ -37,11 +37,8 @@ export type GapCause = (typeof GAP_CAUSES)[number];
 export const COVERAGE_STATES = ["recorded", ...GAP_CAUSES] as const;
 export type CoverageState = (typeof COVERAGE_STATES)[number];
 
-/**
- * A hole of this length between two segments is none: their bounds are rounded, and two runs of a camera that never stopped are each tied to
- * the clock by their own pictures. Less than a picture lasts.
- */
-export const JOIN_MS = 20;
+/** Segments of a run follow each other to the millisecond, give or take rounding: a hole of this length between them is none. */
+export const JOIN_MS = 1;
 
 /** A track as the camera declares and sends it. */
 export interface TrackDescription {
