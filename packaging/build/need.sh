@@ -103,7 +103,7 @@ need_check_tools() {
 # fail, and mount small file systems, some of them on block devices of their own.
 need_all_tools() {
   need_check_tools
-  need_debian strace=strace mount=mount setpriv=util-linux mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs nbdfuse=libnbd-bin
+  need_debian strace=strace faketime=faketime mount=mount setpriv=util-linux mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs nbdfuse=libnbd-bin
   need_debian ffmpeg=ffmpeg gst-launch-1.0=gstreamer1.0-tools gst-inspect-1.0=gstreamer1.0-tools
   need_gstreamer qtdemux=gstreamer1.0-plugins-good h264parse=gstreamer1.0-plugins-bad avdec_h264=gstreamer1.0-libav \
     x264enc=gstreamer1.0-plugins-ugly

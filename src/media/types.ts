@@ -37,8 +37,11 @@ export type GapCause = (typeof GAP_CAUSES)[number];
 export const COVERAGE_STATES = ["recorded", ...GAP_CAUSES] as const;
 export type CoverageState = (typeof COVERAGE_STATES)[number];
 
-/** Segments of a run follow each other to the millisecond, give or take rounding: a hole of this length between them is none. */
-export const JOIN_MS = 1;
+/**
+ * A hole of this length between two segments is none. Within a run they follow each other, but their bounds are rounded, and wall time is
+ * pulled forward between fragments where the camera's clock is slow: by at most 3 % of the longest fragment, two seconds.
+ */
+export const JOIN_MS = 60;
 
 /** A track as the camera declares and sends it. */
 export interface TrackDescription {

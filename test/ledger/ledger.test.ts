@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import { shareOf } from "../../src/ledger/share.ts";
 import type { Bucket, LedgerDay, StateMs, Stretch } from "../../src/ledger/types.ts";
-import { type CoverageState, GAP_CAUSES, type TimeRange } from "../../src/media/types.ts";
+import { type CoverageState, GAP_CAUSES, JOIN_MS, type TimeRange } from "../../src/media/types.ts";
 import type { CoverageSpan, TracedStream } from "../../src/store/types.ts";
 import { SimulatedClock } from "../fakes/clock.ts";
 import { FakeLedgerReader, span } from "../fakes/ledger-reader.ts";
@@ -167,7 +167,7 @@ describe("days", () => {
     const { ledger, reader, stream } = await box([...minutes(0, 600), gap, ...minutes(608, 1440)], zone, begin + 48 * HOUR_MS);
     const [day] = await daysOf(ledger, stream, { fromUtcMs: begin, toUtcMs: begin + 24 * HOUR_MS });
     expect(day?.states).toEqual({ recorded: 1432 * 60_000, "no-media": 300_000, unknown: 180_000 });
-    expect(reader.exact).toEqual([{ fromUtcMs: begin + 10 * HOUR_MS - 1, toUtcMs: begin + 11 * HOUR_MS + 1 }]);
+    expect(reader.exact).toEqual([{ fromUtcMs: begin + 10 * HOUR_MS - JOIN_MS, toUtcMs: begin + 11 * HOUR_MS + JOIN_MS }]);
   });
 
   test("count what goes on up to now", async () => {

@@ -48,18 +48,18 @@ describe("settle", () => {
     expect(told([span(0, 30, "recorded"), span(20, 40, "recorded"), span(40, 60, "recorded")], 0, 60)).toEqual([[0, 60, "recorded", null]]);
   });
 
-  test("a millisecond of rounding between media is no hole, a longer one is, and so is one beside anything else", () => {
-    const media = [span(0, 10, "recorded"), span(11, 20, "recorded"), span(22, 30, "recorded"), span(31, 40, "no-media")];
-    expect(told(media, 0, 40)).toEqual([
-      [0, 20, "recorded", null],
-      [20, 22, "unknown", null],
-      [22, 30, "recorded", null],
-      [30, 31, "unknown", null],
-      [31, 40, "no-media", null],
+  test("a hole of rounding between media is none, a longer one is, and so is one beside anything else", () => {
+    const media = [span(0, 100, "recorded"), span(160, 200, "recorded"), span(261, 300, "recorded"), span(301, 400, "no-media")];
+    expect(told(media, 0, 400)).toEqual([
+      [0, 200, "recorded", null],
+      [200, 261, "unknown", null],
+      [261, 300, "recorded", null],
+      [300, 301, "unknown", null],
+      [301, 400, "no-media", null],
     ]);
-    expect(told([span(0, 10, "deleted-by-rule", "limit"), span(11, 20, "recorded")], 0, 20)).toEqual([
-      [0, 11, "deleted-by-rule", "limit"],
-      [11, 20, "recorded", null],
+    expect(told([span(0, 100, "deleted-by-rule", "limit"), span(101, 200, "recorded")], 0, 200)).toEqual([
+      [0, 101, "deleted-by-rule", "limit"],
+      [101, 200, "recorded", null],
     ]);
   });
 
@@ -88,14 +88,17 @@ function stateAt(spans: readonly CoverageSpan[], at: number, firstUtcMs: number)
 }
 
 test("any spans at all: every moment has the state that the rules give it, exactly once", () => {
+  const UNIT_MS = 61;
   const random = seededRandom(4);
   const below = (limit: number) => Math.floor(random() * limit);
-  for (let round = 0; round < 400; round += 1) {
-    // Even times only, so that no hole is short enough to be rounding; starts of their own, so that "later" is never a draw.
-    const starts = new Set(Array.from({ length: 1 + below(12) }, () => 2 * below(100)));
-    const spans = [...starts].map((from) => span(from, from + 2 * below(40), COVERAGE_STATES[below(COVERAGE_STATES.length)] ?? "recorded"));
-    const range = { fromUtcMs: 2 * below(60), toUtcMs: 120 + 2 * below(60) };
-    const firstUtcMs = 2 * below(100);
+  for (let round = 0; round < 40; round += 1) {
+    // Multiples of more than rounding, so that no hole is short enough to be any; starts of their own, so that "later" is never a draw.
+    const starts = new Set(Array.from({ length: 1 + below(12) }, () => UNIT_MS * below(100)));
+    const spans = [...starts].map((from) =>
+      span(from, from + UNIT_MS * below(40), COVERAGE_STATES[below(COVERAGE_STATES.length)] ?? "recorded"),
+    );
+    const range = { fromUtcMs: UNIT_MS * below(60), toUtcMs: 60 * UNIT_MS + UNIT_MS * below(60) };
+    const firstUtcMs = UNIT_MS * below(100);
     const stretches = settle(spans, range, firstUtcMs);
     expect(stretches[0]?.fromUtcMs).toBe(range.fromUtcMs);
     expect(stretches.at(-1)?.toUtcMs).toBe(range.toUtcMs);

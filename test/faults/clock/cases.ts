@@ -131,7 +131,7 @@ export const CLOCK_CASES: readonly ClockCase[] = [
     },
   },
   {
-    name: "a time that cannot be believed: an hour back without NTP",
+    name: "a time that cannot be believed: ten years ago",
     long: false,
     site: () => ({ utcMs: NOW(), trust: "always" }),
     async run(site) {
@@ -140,6 +140,20 @@ export const CLOCK_CASES: readonly ClockCase[] = [
       await site.set(Date.UTC(2016, 0, 1));
       await site.record(10);
       return { offsetsMs: [before], states: ["recorded"] };
+    },
+  },
+  {
+    name: "a time that cannot be believed: an hour back without NTP",
+    long: false,
+    site: () => ({ utcMs: EPOCH_MS, trust: "auto" }),
+    async run(site) {
+      await begin(site, 4);
+      const offset = await site.set(NOW());
+      await site.event("clock.moved", 20_000);
+      await site.record(4);
+      await site.set(Date.now() - HOUR_MS);
+      await site.record(8);
+      return { offsetsMs: [offset], states: ["recorded"] };
     },
   },
   {
@@ -207,7 +221,7 @@ export const CLOCK_CASES: readonly ClockCase[] = [
   {
     name: "the camera's clock 2 % fast, for four minutes",
     long: true,
-    site: () => ({ utcMs: NOW(), camera: ["--drift", "20000"] }),
+    site: () => ({ utcMs: NOW(), camera: ["--drift=20000"] }),
     async run(site) {
       await begin(site, 240);
       return { offsetsMs: [site.offsetMs], states: ["recorded"] };
@@ -216,7 +230,7 @@ export const CLOCK_CASES: readonly ClockCase[] = [
   {
     name: "the camera's clock 2 % slow, for four minutes",
     long: true,
-    site: () => ({ utcMs: NOW(), camera: ["--drift", "-20000"] }),
+    site: () => ({ utcMs: NOW(), camera: ["--drift=-20000"] }),
     async run(site) {
       await begin(site, 240);
       return { offsetsMs: [site.offsetMs], states: ["recorded"] };

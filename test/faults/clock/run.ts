@@ -25,12 +25,13 @@ export async function clockRun(name: string, atOnce: number, take: (one: ClockCa
 }
 
 async function play(name: string, one: ClockCase): Promise<string[]> {
-  const site = await Site.open({ name, ...one.site() });
+  let site: Site | null = null;
   try {
+    site = await Site.open({ name, ...one.site() });
     return await judge(site, await one.run(site));
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)];
   } finally {
-    await site.close();
+    await site?.close();
   }
 }
