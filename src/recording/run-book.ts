@@ -10,6 +10,9 @@ import { SerialWork } from "./serial-work.ts";
 type FactOf<K extends Fact["kind"]> = Extract<Fact, { kind: K }>;
 
 /** Why nothing is recorded: what ledger, listings and people get to see. */
+/** Of the two bounds of a gap. */
+const ROUNDING_MS = 1;
+
 export interface Interruption {
   readonly cause: GapCause;
   readonly detail: string | null;
@@ -179,7 +182,7 @@ export class RunBook {
     this.#log.info("segment.opened", { run, sequence });
     const { clockTrusted } = owner;
     // A gap no longer than rounding is none.
-    const goesOn = Math.abs(beganUtcMs - this.#accountedUtcMs) <= JOIN_MS;
+    const goesOn = Math.abs(beganUtcMs - this.#accountedUtcMs) <= ROUNDING_MS;
     const toUtcMs = this.#stamp(goesOn ? this.#accountedUtcMs : beganUtcMs);
     this.#work.add("segment-opened", async () => {
       if (first) await this.#store.beginRun({ ...this.#place, run, startUtcMs, startMonoMs, clockTrusted });
