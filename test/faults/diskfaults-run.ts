@@ -40,8 +40,6 @@ const BITRATE_BPS = 4_000_000;
 const DISK_BYTES = 320 << 20;
 const ROOM_BYTES = 2 ** 30;
 const PICTURE_MS = 1000 / CLIP_FPS;
-/** Fragments are of a second. */
-const FRAGMENT_PICTURES = CLIP_FPS;
 const GROUP_MS = CLIP_GOP_FRAMES * PICTURE_MS;
 const LOOK_MS = 20;
 /** Alarms that stand for so long after the last fault would hide the next one. */
@@ -81,7 +79,7 @@ export async function faultRun(row: FaultRow, options: { readonly name: string; 
       const shortWrites = row.shortWrites === undefined ? 0 : Math.floor(writesOf(trace.tracePath) / row.shortWrites);
       if (row.shortWrites !== undefined && shortWrites === 0) watch.problems.push("no write was short");
       const judged = await judge(row, place, image, box, () => camera.stop());
-      const told = row.loses === true ? untold(judged.holes, listed, droppedFragments) : [];
+      const told = row.loses === true ? untold(judged.holes, listed, box.log, droppedFragments) : [];
       return {
         name: row.name,
         rounds,
@@ -267,10 +265,17 @@ function holesOf(camera: string, files: readonly ExaminedFile[]): Hole[] {
 }
 
 /** What is lost must end where a group of pictures begins, be counted, and be in a gap of the listing. */
-function untold(holes: readonly Hole[], listed: readonly ListedRow[], droppedFragments: number): string[] {
+function untold(holes: readonly Hole[], listed: readonly ListedRow[], log: readonly LogLine[], droppedFragments: number): string[] {
   const problems: string[] = [];
   const lost = holes.reduce((sum, { pictures }) => sum + pictures, 0);
-  if (droppedFragments * FRAGMENT_PICTURES !== lost) problems.push(`${droppedFragments} fragments counted of ${lost} pictures lost`);
+  const drops = log.filter(({ event }) => event === "media.dropped");
+  const sum = (of: (line: LogLine) => number): number => drops.reduce((total, line) => total + of(line), 0);
+  const [countedFragments, countedMs] = [
+    sum((line) => Number(line["fragments"])),
+    sum((line) => Number(line["toUtcMs"]) - Number(line["fromUtcMs"])),
+  ];
+  if (countedFragments !== droppedFragments) problems.push(`${droppedFragments} fragments counted, ${countedFragments} in the log`);
+  if (Math.abs(countedMs - lost * PICTURE_MS) > PICTURE_MS) problems.push(`${countedMs} ms counted of ${lost} pictures lost`);
   for (const { camera, pictures, toPicture, fromUtcMs, toUtcMs } of holes) {
     const gaps = listed.filter((row) => row.kind === "gap" && row.camera === camera && row.to > fromUtcMs && row.from < toUtcMs);
     const toldMs = gaps.reduce((sum, { from, to }) => sum + to - from, 0);
