@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { toRecorderError } from "../base/errors.ts";
 import { SEGMENT_COLUMNS, SEGMENT_JOINS, type StoredSegment } from "./catalog.ts";
 import { type Root, type StoreContext, sizeOf } from "./context.ts";
+import { Pace } from "./pace.ts";
 import { isDay, JOURNAL_FILE, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, SiteZone, stampAsUtcMs } from "./paths.ts";
 import { list } from "./removal.ts";
 import { SEGMENT_CLOSED } from "./schema.ts";
@@ -21,9 +22,17 @@ const MAX_FINDINGS = 10_000;
 const MAX_LATER_S = 4000;
 const DAY_MS = 86_400_000;
 
-/** Compares catalog with files, then files with catalog. Segments that open, close or go meanwhile are looked at again, not reported. */
-export async function checkStore(context: StoreContext, isOpen: (id: SegmentId) => boolean, options: CheckOptions): Promise<CheckReport> {
-  const check = new Check(context, isOpen, options);
+/**
+ * Compares catalog with files, then files with catalog, for at most this share of time. Segments that open, close or go meanwhile are looked at again, not
+ * reported.
+ */
+export async function checkStore(
+  context: StoreContext,
+  isOpen: (id: SegmentId) => boolean,
+  share: number,
+  options: CheckOptions,
+): Promise<CheckReport> {
+  const check = new Check(context, isOpen, new Pace(context.clock, share), options);
   await check.rows();
   for (const root of context.roots) await check.files(root);
   return check.report();
@@ -32,14 +41,16 @@ export async function checkStore(context: StoreContext, isOpen: (id: SegmentId) 
 class Check {
   readonly #context: StoreContext;
   readonly #isOpen: (id: SegmentId) => boolean;
+  readonly #pace: Pace;
   readonly #options: CheckOptions;
   readonly #findings: CheckFinding[] = [];
   readonly #zones = new Map<string, SiteZone>();
   #segments = 0;
   #bytes = 0;
 
-  constructor(context: StoreContext, isOpen: (id: SegmentId) => boolean, options: CheckOptions) {
+  constructor(context: StoreContext, isOpen: (id: SegmentId) => boolean, pace: Pace, options: CheckOptions) {
     this.#context = context;
+    this.#pace = pace;
     this.#isOpen = isOpen;
     this.#options = options;
   }
@@ -61,9 +72,11 @@ class Check {
         this.#options.signal.throwIfAborted();
         const root = roots.find((candidate) => candidate.id === segment.root);
         if (segment.state === SEGMENT_CLOSED && root !== undefined) await this.#row(root, segment);
+        if (this.#options.deep) await this.#pace.rest(this.#options.signal);
         last = segment;
         this.#options.onProgress({ segments: this.#segments, totalSegments, bytes: this.#bytes });
       }
+      await this.#pace.rest(this.#options.signal);
       if (page.length < PAGE) return;
     }
   }
@@ -89,7 +102,7 @@ class Check {
   async #content(path: string, segment: StoredSegment): Promise<void> {
     const { files } = this.#context;
     const { deep, signal } = this.#options;
-    const scan = deep ? await files.scanSegment(path, async () => signal.throwIfAborted()) : null;
+    const scan = deep ? await files.scanSegment(path, () => this.#pace.rest(signal)) : null;
     if (scan === null && segment.damage !== null) this.#find("damaged", path, segment.damage);
     const head = scan === null ? await files.readSegment(path) : scan.head;
     if (head === null) {

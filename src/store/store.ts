@@ -52,6 +52,8 @@ import { Usage } from "./usage.ts";
 import { fileProblem } from "./verify.ts";
 import { Wanted } from "./wanted.ts";
 
+/** Share of time that `check` works while something may be recorded. */
+const CHECK_SHARE = 0.5;
 /** Bytes that readers may keep from retention, where no limit of a root says what is reasonable. */
 const MAX_LEASED_BYTES = 1024 * 1024 * 1024;
 
@@ -466,7 +468,8 @@ export class Store implements Part, SegmentStore, TimelineReader, LedgerReader, 
   /** Compares files and catalog; changes nothing. While recording, open segments are left alone. */
   async check(options: CheckOptions): Promise<CheckReport> {
     const unseen = this.roots.status().filter(({ state }) => state !== "present");
-    const report = await checkStore(this.#context, (id) => this.#open.mayGrow(id), options);
+    const share = this.#started ? CHECK_SHARE : 1;
+    const report = await checkStore(this.#context, (id) => this.#open.mayGrow(id), share, options);
     const findings = unseen.map(({ path, detail }) => ({ code: "root-unavailable" as const, path, message: `not checked: ${detail}` }));
     return { ...report, findings: [...findings, ...report.findings] };
   }

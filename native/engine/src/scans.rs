@@ -1,8 +1,9 @@
 //! Scans of segment files that go on piece by piece, at the pace of the caller. Each step blocks and belongs on a worker thread.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -70,7 +71,7 @@ impl Scanning {
 
 /// Begins a scan. Returns its id in this process.
 pub fn open(path: &Path) -> Result<u32, EngineError> {
-    let file = File::open(path).map_err(|error| EngineError::file("open", path, error))?;
+    let file = open_quietly(path).map_err(|error| EngineError::file("open", path, error))?;
     let mut open = open_scans();
     if open.len() >= MAX_OPEN {
         return Err(EngineError::Internal(format!("{MAX_OPEN} scans are open already")));
@@ -78,6 +79,14 @@ pub fn open(path: &Path) -> Result<u32, EngineError> {
     let number = ids::next();
     open.insert(number, Arc::new(Mutex::new(Scanning::new(file, path))));
     Ok(number)
+}
+
+/// Without noting the time of access, which would cost a write of each file that is read; allowed to its owner only.
+fn open_quietly(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => File::open(path),
+        opened => opened,
+    }
 }
 
 /// Reads about `bytes` more. At the end of the file the scan is over and its result is returned; after an error it is over as well.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use easyrms_engine::{Root, files, scans};
 
@@ -74,6 +75,18 @@ fn a_scan_goes_on_piece_by_piece_and_ends_once() {
     assert_eq!(scans::step(directory, 1).unwrap_err().code(), "INTERNAL");
     assert_eq!(scans::step(directory, 1).unwrap_err().code(), "ENGINE_MISUSE");
     assert_eq!(scans::open(&path.join("none")).unwrap_err().code(), "NOT_FOUND");
+}
+
+#[test]
+fn a_scan_leaves_the_time_of_access() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, vec![0; 1 << 10]).unwrap();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::open(&path).unwrap().set_times(fs::FileTimes::new().set_accessed(long_ago)).unwrap();
+    let scan = scans::open(&path).unwrap();
+    assert!(scans::step(scan, 1 << 20).unwrap().is_some());
+    assert_eq!(fs::metadata(&path).unwrap().accessed().unwrap(), long_ago);
 }
 
 #[test]
