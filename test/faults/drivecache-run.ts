@@ -1,5 +1,5 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import { mkdir, statfs } from "node:fs/promises";
+import { mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { Box, sleepMs } from "../e2e/box.ts";
 import { startCameraProcess } from "./camera-process.ts";
@@ -181,10 +181,11 @@ class Replay {
   }
 
   async #judge(label: string, flushed: string, writes: readonly Write[], promised: ReadonlyMap<string, number>) {
-    const image = join(this.#folder, "state.img");
+    this.#states++;
+    // A file that was mounted may still be, in another mount namespace, and would be shown as it was then.
+    const image = join(this.#folder, `state-${this.#states}.img`);
     await command("cp", "--reflink=always", flushed, image);
     apply(image, writes);
-    this.#states++;
     this.#promised += [...promised.values()].reduce((sum, count) => sum + count, 0);
     const note = (kind: Finding, texts: readonly string[]) => this.#found[kind].push(...texts.map((text) => `${label}: ${text}`));
     try {
@@ -198,6 +199,7 @@ class Replay {
     } catch (error) {
       note("wrong", [String(error)]);
     }
+    await rm(image);
   }
 }
 

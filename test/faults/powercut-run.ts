@@ -1,12 +1,13 @@
+import { constants, copyFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Box, type LogLine, sleepMs, until } from "../e2e/box.ts";
-import { ffprobeComplaints } from "../e2e/segments.ts";
 import { CLIP_FPS } from "../fakes/camera/clip.ts";
 import { readRecording } from "../fakes/frames.ts";
 import { startCameraProcess } from "./camera-process.ts";
 import { judgeDisk, MEDIA, STATE } from "./disk-judge.ts";
-import { command, DiskRig, type Mount, WITH_PARENT } from "./disks/disk-rig.ts";
+import { DiskRig, WITH_PARENT } from "./disks/disk-rig.ts";
+import { startProduct } from "./product-start.ts";
 import { promisedFragments } from "./promises.ts";
 import { progress } from "./proof.ts";
 import { seededRandom } from "./rng.ts";
@@ -20,7 +21,7 @@ const DISK_BYTES = 512 << 20;
 const LIMIT = "150MB";
 /** Promises as old as this may have been deleted since. */
 const PROMISES_KEPT_MS = 20_000;
-/** Each so many cuts the whole product starts on the disk instead of its store alone, and a player looks at the newest files. */
+/** Each so many cuts the whole product starts on a copy of its own as well, and a player looks at the newest files. */
 const PRODUCT_EVERY = 20;
 
 export interface PowercutReport {
@@ -32,9 +33,9 @@ export interface PowercutReport {
   readonly dangling: readonly string[];
   readonly wrong: readonly string[];
   readonly unplayable: readonly string[];
-  /** By cut and camera: media that is gone, from the end of the newest picture that is left to the cut (and at most what the copy took). */
+  /** By cut and camera: media that is gone, from the end of the newest picture that is left to the cut (and what the copy took, milliseconds). */
   readonly lostMs: readonly number[];
-  /** The same, less what the last group sync before the cut took. */
+  /** The same, less what the last group sync before the cut took or the one that went on at the cut, whichever took longer. */
   readonly lostWithoutSyncMs: readonly number[];
   readonly syncMs: readonly number[];
   readonly productStarts: number;
@@ -76,16 +77,20 @@ export async function powercutRun(options: {
       });
       for (let cut = 1; cut <= cuts; cut++) {
         await sleepMs(random() * CUT_WITHIN_MS);
+        const [cutImage, productImage] = [join(pool.folder, `cut-${cut}.img`), join(pool.folder, `product-${cut}.img`)];
+        const before = await lastSync(box);
         const promised = promisedFragments(box.log);
-        await command("cp", "--reflink=always", image, join(pool.folder, "cut.img"));
+        copyByReference(image, cutImage);
         const cutUtcMs = Date.now();
-        const lastSyncMs = await syncTimeMs(box);
-        syncMs.push(lastSyncMs);
-        const copy = await rig.mount(join(pool.folder, "cut.img"), "cut");
-        const judged = await judgeDisk(copy.folder, promised, `boot-${cut}`);
+        const syncAfter = nextSync(box, before);
+        if (cut % PRODUCT_EVERY === 0) copyByReference(cutImage, productImage);
+        const copy = await rig.mount(cutImage, "cut");
+        const [after, judged] = await Promise.all([syncAfter, judgeDisk(copy.folder, promised, `boot-${cut}`)]);
         for (const kind of ["lost", "orphans", "dangling", "wrong"] as const)
           found[kind].push(...judged[kind].map((text) => `cut ${cut}: ${text}`));
         promises += [...promised.values()].reduce((sum, count) => sum + count, 0);
+        const aroundMs = Math.max(before.tookMs, after.tookMs);
+        syncMs.push(aroundMs);
         const ages = await Promise.all(
           CAMERAS.map(async (id) => {
             const row = judged.newest.find(({ camera: of }) => of === id);
@@ -97,20 +102,24 @@ export async function powercutRun(options: {
           if (age === null) found.lost.push(`cut ${cut}: no picture of ${CAMERAS[index]}`);
           else {
             lostMs.push(Math.round(age));
-            lostWithoutSyncMs.push(Math.round(age - lastSyncMs));
+            lostWithoutSyncMs.push(Math.round(age - aroundMs));
           }
         });
+        await copy.unmount();
+        await rm(cutImage);
         if (cut % PRODUCT_EVERY === 0) {
           productStarts++;
-          for (const { path } of judged.newest) {
-            const said = await ffprobeComplaints(path);
-            if (said !== "") found.unplayable.push(`cut ${cut}: ${path}: ${said}`);
+          // As the cut left it: the other copy has been recovered by now.
+          const untouched = await rig.mount(productImage, "product");
+          const product = await startProduct(`${name}-next`, untouched.folder, CAMERAS, promised);
+          for (const kind of ["lost", "unplayable", "wrong"] as const) {
+            found[kind].push(...product[kind].map((text) => `cut ${cut}, product: ${text}`));
           }
-          found.wrong.push(...(await startProduct(`${name}-next`, copy)).map((text) => `cut ${cut}: ${text}`));
+          await untouched.unmount();
+          await rm(productImage);
         }
-        await copy.unmount();
         deleted += forgetOld(box, cutUtcMs - PROMISES_KEPT_MS);
-        progress(`cut ${cut}/${cuts}: at most ${Math.max(...lostMs.slice(-CAMERAS.length))} ms lost, sync ${lastSyncMs} ms`);
+        progress(`cut ${cut}/${cuts}: at most ${Math.max(...lostMs.slice(-CAMERAS.length))} ms lost, sync ${aroundMs} ms`);
       }
       return { cuts, promisedFragments: promises, ...found, lostMs, lostWithoutSyncMs, syncMs, productStarts, deleted };
     } finally {
@@ -122,10 +131,33 @@ export async function powercutRun(options: {
   }
 }
 
-/** What the newest group sync took. */
-async function syncTimeMs(box: Box): Promise<number> {
-  const [status] = await box.json<{ readonly engine: Readonly<Record<string, number>> }>("status");
-  return Math.round((status?.engine["sync_last_us"] ?? Number.NaN) / 1000);
+/**
+ * To a file that is new: one that was mounted may still be, in another mount namespace, and would be shown as it was then.
+ * In this process, so that the instant is known to some milliseconds on a busy machine too.
+ */
+function copyByReference(from: string, to: string): void {
+  copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE);
+}
+
+interface GroupSync {
+  readonly groups: number;
+  readonly tookMs: number;
+}
+
+/** The newest group sync that has ended. */
+async function lastSync(box: Box): Promise<GroupSync> {
+  const response = await fetch("http://easyrms/api/v1/status", { unix: join(box.dir, "api.sock") });
+  const { engine } = (await response.json()) as { readonly engine: Readonly<Record<string, number>> };
+  return { groups: engine["sync_groups"] ?? Number.NaN, tookMs: Math.round((engine["sync_last_us"] ?? Number.NaN) / 1000) };
+}
+
+/** The group sync that went on at the cut, or the next one. */
+async function nextSync(box: Box, before: GroupSync): Promise<GroupSync> {
+  for (;;) {
+    await box.next((line) => line.event === "fragment.durable", 30_000);
+    const sync = await lastSync(box);
+    if (sync.groups > before.groups) return sync;
+  }
 }
 
 /** Drops old lines of the log; returns the segments that were deleted by them. */
@@ -137,19 +169,4 @@ function forgetOld(box: Box, beforeUtcMs: number): number {
   const kept = box.log.filter((line) => !isOld(line));
   box.log.splice(0, box.log.length, ...kept);
   return deleted;
-}
-
-/** The whole product on a disk that was cut off: it starts, lists, and `check` finds nothing. */
-async function startProduct(name: string, disk: Mount): Promise<string[]> {
-  const box = await Box.create({ name, roots: [join(disk.folder, MEDIA)], stateDir: join(disk.folder, STATE), reserve: "1MB" });
-  try {
-    await box.serve(WITH_PARENT);
-    const listed = (await box.list()).filter(({ kind }) => kind === "segment").length;
-    await box.end();
-    const { code, stdout, stderr } = await box.run("check", "--deep", "--json");
-    return [...(listed === 0 ? ["nothing is listed"] : []), ...(code === 0 ? [] : [stdout + stderr])];
-  } finally {
-    await box.end("SIGKILL");
-    await rm(box.dir, { recursive: true, force: true });
-  }
 }
