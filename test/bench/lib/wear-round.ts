@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Box, sleepMs } from "../../e2e/box.ts";
 import { scan, segmentFiles } from "../../e2e/segments.ts";
@@ -120,12 +120,25 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, numbe
 
 /** What is in files and what the device wrote, at a moment when both are the same. */
 async function look(box: Box, disk: Mount): Promise<{ readonly deviceBytes: number; readonly fileBytes: number }> {
-  // Fragments are appended with the second, and synced a quarter later.
-  await sleepMs(1000 - ((Date.now() - QUIET_MS) % 1000));
-  await command("sync", "--file-system", disk.folder);
-  const { writtenBytes } = deviceCounters(disk.device);
-  const [status] = await box.json<StatusLine>("status");
-  return { deviceBytes: writtenBytes, fileBytes: status?.engine["written_bytes"] ?? Number.NaN };
+  for (;;) {
+    // Fragments are appended with the second, and synced a quarter later.
+    await sleepMs(1000 - ((Date.now() - QUIET_MS) % 1000));
+    const fileBytes = await recordedBytes(box);
+    await command("sync", "--file-system", disk.folder);
+    const { writtenBytes } = deviceCounters(disk.device);
+    // Not so while a segment ends or opens.
+    if ((await recordedBytes(box)) === fileBytes) return { deviceBytes: writtenBytes, fileBytes };
+  }
+}
+
+/** NaN where a file is being renamed. */
+async function recordedBytes(box: Box): Promise<number> {
+  const sizeAt = (path: string) =>
+    stat(path).then(
+      ({ size }) => size,
+      () => Number.NaN,
+    );
+  return sum(await Promise.all((await segmentFiles(box.roots[0] ?? "")).map(sizeAt)));
 }
 
 /** Walks the boxes of a closed file. Media is in `mdat`; each fragment is one pair of `moof` and `mdat` a track. */
