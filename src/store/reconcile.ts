@@ -165,6 +165,13 @@ export class Reconcile {
       const row = known.get(entry.file);
       // Without hashes: a damaged file, of which the row knows as much as its mark.
       if (isBusy(entry) || (row !== undefined && (isSame(row, entry) || entry.crc64 === null))) continue;
+      const taken =
+        row !== undefined && (row.run !== entry.run || row.sequence !== entry.sequence) && (await this.#isDuplicate(folder, entry));
+      if (row !== undefined && taken) {
+        const damage = `holds sequence ${entry.sequence} of run ${entry.run}`;
+        if (row.damage === null) await catalog.markDamage(row, damage);
+        continue;
+      }
       if (row !== undefined) {
         this.#context.log.error("reconcile.row-contradicts-file", {
           file: join(folder.root.path, folder.name, entry.file),

@@ -135,6 +135,18 @@ describe("files that are not what the rows say", () => {
     expect(await content()).toEqual(before);
   });
 
+  it("taken for another one, which is whole in its own place: that one is listed as it was, this one marked", async () => {
+    await recordDays();
+    const before = await dump();
+    await copyFile(file(1, 3), file(1, 6));
+    await settled();
+    const { segment } = await dump();
+    expect(segment.map(({ damage: _, ...row }) => row)).toEqual(before.segment.map(({ damage: _, ...row }) => row));
+    expect(segment.filter(({ damage }) => damage !== null)).toMatchObject([
+      { uuid: RUN_2, sequence: 2, damage: `holds sequence 1 of run ${RUN_2}` },
+    ]);
+  });
+
   it("left open long ago: finished", async () => {
     await recordDays();
     const folder = join(box.root, GATE.name, "20260601");
@@ -238,6 +250,7 @@ describe("a lease", () => {
       await expect(box.store.lease(id(sequence, RUN_2))).rejects.toMatchObject({ code: "SEGMENT_MISMATCH" });
     await settled();
     expect(await box.store.lease(id(4, RUN_2))).toBeNull();
-    expect((await dump()).segment.filter(({ uuid }) => uuid === RUN_2).map(({ sequence }) => sequence)).toEqual([0, 1, 3]);
+    await expect(box.store.lease(id(2, RUN_2))).rejects.toMatchObject({ code: "SEGMENT_DAMAGED" });
+    expect((await dump()).segment.filter(({ uuid }) => uuid === RUN_2).map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3]);
   });
 });

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use easyrms_engine::{Root, files, scans};
@@ -74,6 +75,9 @@ fn a_scan_goes_on_piece_by_piece_and_ends_once() {
     let directory = scans::open(directory.path()).unwrap();
     assert_eq!(scans::step(directory, 1).unwrap_err().code(), "INTERNAL");
     assert_eq!(scans::step(directory, 1).unwrap_err().code(), "ENGINE_MISUSE");
+    // Nothing is mapped at its beginning: EIO.
+    let unreadable = scans::open(Path::new("/proc/self/mem")).unwrap();
+    assert_eq!(scans::step(unreadable, 1).unwrap_err().code(), "DISK_FAULT");
     assert_eq!(scans::open(&path.join("none")).unwrap_err().code(), "NOT_FOUND");
 }
 
