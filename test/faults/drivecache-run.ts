@@ -14,8 +14,8 @@ import { seededRandom } from "./rng.ts";
 const CAMERAS = ["cam1", "cam2", "cam3", "cam4"];
 const BITRATE_BPS = 1_000_000;
 const DISK_BYTES = 96 << 20;
-/** What databases and recordings may take until the oldest are deleted: some ten seconds. */
-const RECORDINGS_BYTES = 16_000_000;
+/** What databases and recordings may take until the oldest are deleted: more than ten seconds, far beyond the promises that are kept. */
+const RECORDINGS_BYTES = 20_000_000;
 /** Promises as old as this may have been deleted since. */
 const PROMISES_KEPT_MS = 5000;
 const FINDINGS = ["lost", "orphans", "dangling", "wrong"] as const;
