@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU32;
 
-/// A step that differs from the time that passed by more than this is not believed, microseconds.
+/// A step forward that is longer than the time that passed by more than this is not believed, microseconds.
 const TOLERANCE_US: i64 = 5_000_000;
+/// Nor is one back that is longer than this and than the newest step forward: reordered pictures fill what was stepped over.
+const BACK_US: i64 = 1_000_000;
 /// Of the time between two units at most so much counts as running, where media may be slower than arrival; the rest is a stall.
 const RUNNING_US: i64 = 1_000_000;
 /// Media that runs slower than arrival by less than this share makes no backlog.
@@ -31,8 +33,8 @@ impl Placement {
 
 /// Unwraps 32-bit timestamps (RFC 3550 section 5.1) and joins what does not fit.
 ///
-/// Units may step back as far as pictures are reordered. A step forward is judged against the time that passed between arrivals,
-/// and against what a stall has left behind: a backlog arrives at once, and the camera may have dropped a part of it.
+/// Units may step back as far as pictures are reordered: no further than the newest step forward, or a second where that was shorter. A step
+/// forward is judged against the time that passed between arrivals, and against what a stall has left behind: a backlog arrives at once, and the camera may have dropped a part of it.
 #[derive(Debug)]
 pub struct Timeline {
     clock_rate: NonZeroU32,
@@ -40,6 +42,8 @@ pub struct Timeline {
     /// Added to the unwrapped timestamp.
     offset: i64,
     nominal_ticks: i64,
+    /// The newest step forward, microseconds.
+    forward_us: i64,
     /// By how much media is behind arrival since the newest stall, microseconds.
     backlog_us: i64,
     /// The newest unit that did not fit, and how many before it agreed.
@@ -56,7 +60,15 @@ struct Last {
 
 impl Timeline {
     pub fn new(clock_rate: NonZeroU32) -> Self {
-        Self { clock_rate, last: None, offset: 0, nominal_ticks: i64::from(clock_rate.get()) / 25, backlog_us: 0, stray: None }
+        Self {
+            clock_rate,
+            last: None,
+            offset: 0,
+            nominal_ticks: i64::from(clock_rate.get()) / 25,
+            forward_us: 0,
+            backlog_us: 0,
+            stray: None,
+        }
     }
 
     /// Places a unit and advances the clock to it. The first one lies at its own timestamp.
@@ -68,7 +80,10 @@ impl Timeline {
         };
         let unwrapped = unwrap_after(last, timestamp);
         let (step_us, passed_us) = self.step(last, unwrapped, arrival_us);
-        if believable(step_us, passed_us + self.backlog_us) {
+        if self.believes(step_us, passed_us + self.backlog_us) {
+            if step_us > 0 {
+                self.forward_us = step_us;
+            }
             let running_us = passed_us.min(RUNNING_US);
             self.backlog_us = (self.backlog_us + passed_us - step_us - running_us / SLOW_SHARE).max(0);
             let placed = unwrapped + self.offset;
@@ -85,7 +100,7 @@ impl Timeline {
         let agreeing = match self.stray {
             Some((before, count)) => {
                 let (step_us, passed_us) = self.step(before, unwrap_after(before, timestamp), arrival_us);
-                if believable(step_us, passed_us) { count + 1 } else { 1 }
+                if self.believes(step_us, passed_us) { count + 1 } else { 1 }
             }
             None => 1,
         };
@@ -113,6 +128,7 @@ impl Timeline {
     fn join(&mut self, here: Last) -> Placement {
         self.offset = here.placed - here.unwrapped;
         self.backlog_us = 0;
+        self.forward_us = 0;
         self.stray = None;
         self.last = Some(here);
         Placement::Jump(here.placed)
@@ -123,10 +139,10 @@ impl Timeline {
         let step_us = ticks_to_us(unwrapped - from.unwrapped, self.clock_rate);
         (step_us, (arrival_us - from.arrival_us).max(0))
     }
-}
 
-fn believable(step_us: i64, possible_us: i64) -> bool {
-    step_us <= possible_us + TOLERANCE_US && step_us >= -TOLERANCE_US
+    fn believes(&self, step_us: i64, possible_us: i64) -> bool {
+        step_us <= possible_us + TOLERANCE_US && step_us >= -self.forward_us.clamp(BACK_US, TOLERANCE_US)
+    }
 }
 
 /// Rounded down; exact and without overflow also where the product would not fit.
@@ -184,6 +200,44 @@ mod tests {
         for (n, shown) in [0, 3, 1, 2, 6].into_iter().enumerate() {
             assert_eq!(frame(&mut line, n as i64, shown), Continuous(shown * FRAME));
         }
+    }
+
+    #[test]
+    fn lets_reordered_pictures_of_a_slow_camera_step_back_for_seconds() {
+        let mut line = timeline();
+        // A picture a second, three of them shown before the one that is sent ahead of them.
+        for (n, shown) in [0, 4, 2, 1, 3, 8, 6, 5, 7].into_iter().enumerate() {
+            let place = line.place(shown * RATE, n as i64 * 1_000_000);
+            assert_eq!(place, Continuous(i64::from(shown * RATE)));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_seconds_is_joined_without_a_squeeze() {
+        for back in [30, 50, 124] {
+            let mut line = timeline();
+            for n in 0..1000 {
+                frame(&mut line, n, n);
+            }
+            for n in 1000..1200 {
+                let expected = match n {
+                    1000 | 1001 => Outlier(n * FRAME),
+                    1002 => Jump(n * FRAME),
+                    _ => Continuous(n * FRAME),
+                };
+                assert_eq!(frame(&mut line, n, n - back), expected, "{back} pictures back, picture {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_stamp_seconds_back_is_restamped() {
+        let mut line = timeline();
+        for n in 0..100 {
+            frame(&mut line, n, n);
+        }
+        assert_eq!(frame(&mut line, 100, 50), Outlier(100 * FRAME));
+        assert_eq!(frame(&mut line, 101, 101), Continuous(101 * FRAME));
     }
 
     #[test]

@@ -564,3 +564,48 @@ fn an_anchor_that_came_late_is_pulled_in_and_a_stall_of_the_network_is_not_follo
     let stall = wall_errors(0, 60, |n| if (250..350).contains(&n) { 1_000_000 } else { 0 });
     assert!(stall.iter().all(|(_, error)| error.abs() <= 3), "{stall:?}");
 }
+
+#[test]
+fn a_camera_clock_that_is_set_back_by_seconds_costs_no_second_and_says_so() {
+    let mut camera = Camera::new(vec![video(&[SPS])]);
+    for n in 0..500_u64 {
+        let shown = if n < 260 { n as i64 } else { n as i64 - 75 };
+        camera.picture(n, shown, if n % 25 == 0 { IDR } else { P });
+    }
+    let counters = camera.counters();
+    assert_eq!((counters.time_jumps, counters.outliers), (1, 2));
+    let (fragments, _) = camera.end_at(500 * FRAME_US);
+    let samples: Vec<_> = fragments.iter().flat_map(|fragment| &fragment.parts[0].samples).collect();
+    assert_eq!(samples.len(), 500);
+    assert!(samples.iter().all(|sample| sample.duration_ticks == FRAME_TICKS), "no picture is shorter than the others");
+    assert_eq!(fragments.iter().filter(|fragment| fragment.discontinuity == Some(Discontinuity::TimeJump)).count(), 1);
+    for fragment in &fragments {
+        let off_ms = fragment.start_utc_ms - UTC_MS - fragment.start_us / 1000;
+        assert!(off_ms.abs() <= 1, "fragment at {} us is {off_ms} ms off", fragment.start_us);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 48, ..Default::default() })]
+
+    /// Wall time never turns back, and what a camera's clock and a network do wrong stays within what is pulled in.
+    #[test]
+    fn wall_time_is_monotonic_and_near_arrival(
+        ppm in proptest::prop_oneof![-500_i64..=500, -20_000_i64..=20_000],
+        jitter in proptest::collection::vec(0_u64..120_000, 25),
+        stall in (50_u64..1500, 1_u64..3_000_000),
+    ) {
+        // What a stall held back arrives at once behind it; the first picture is on time.
+        let (at, held_us) = stall;
+        let errors = wall_errors(ppm, 120, |n| {
+            let late = if n == 0 { 0 } else { jitter[n as usize % jitter.len()] };
+            let released = at * FRAME_US + held_us;
+            if (at..).contains(&n) { late.max(released.saturating_sub(n * FRAME_US)) } else { late }
+        });
+        // An error is gross from 300 ms on, for five fragments, in which the clock goes on running wrong; jitter comes on top.
+        let bound = if ppm.abs() <= 500 { 180 } else { 300 + 6 * ppm.abs() / 1000 + 130 };
+        for (at_ms, error) in &errors {
+            proptest::prop_assert!(error.abs() <= bound, "{} ppm: {} ms off at {} ms", ppm, error, at_ms);
+        }
+    }
+}
