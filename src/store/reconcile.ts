@@ -6,11 +6,13 @@ import type { LiveState } from "./fill.ts";
 import { settleFacts } from "./index-facts.ts";
 import { correctRuns, countAgain, coverAgain, dropRows, enterSegments, type IndexEntry } from "./index-rows.ts";
 import { BATCH, type DayFolder, Indexer, type IndexerOptions } from "./indexer.ts";
+import { boundedDetail } from "./journal.ts";
 import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, stampAsUtcMs } from "./paths.ts";
 import { list } from "./removal.ts";
 import { saveOpenFile } from "./salvage.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING } from "./schema.ts";
 import type { SegmentId } from "./types.ts";
+import { damageOf } from "./verify.ts";
 
 /** What one pass put right. */
 export interface ReconcileReport {
@@ -165,10 +167,8 @@ export class Reconcile {
       const row = known.get(entry.file);
       // Without hashes: a damaged file, of which the row knows as much as its mark.
       if (isBusy(entry) || (row !== undefined && (isSame(row, entry) || entry.crc64 === null))) continue;
-      const taken =
-        row !== undefined && (row.run !== entry.run || row.sequence !== entry.sequence) && (await this.#isDuplicate(folder, entry));
-      if (row !== undefined && taken) {
-        const damage = `holds sequence ${entry.sequence} of run ${entry.run}`;
+      const damage = row === undefined ? null : await this.#damageOf(folder, row, entry);
+      if (row !== undefined && damage !== null) {
         if (row.damage === null) await catalog.markDamage(row, damage);
         continue;
       }
@@ -191,6 +191,15 @@ export class Reconcile {
       await dropRows(transaction, others);
       await coverAgain(transaction, [...changed, ...wrong.map((row) => ({ ...row, place: placeOf(row) }))]);
     });
+  }
+
+  /** Before a file is believed more than its row: why it must not be, null if it is whole and nobody else's. */
+  async #damageOf(folder: DayFolder, row: FolderRow, entry: IndexEntry): Promise<string | null> {
+    const other = row.run !== entry.run || row.sequence !== entry.sequence;
+    if (other && (await this.#isDuplicate(folder, entry))) return `holds sequence ${entry.sequence} of run ${entry.run}`;
+    if (row.blake3.toLowerCase() === entry.blake3) return null;
+    const path = join(folder.root.path, folder.name, entry.file);
+    return boundedDetail(damageOf(await this.#context.files.scanSegment(path, () => this.#rest()), entry));
   }
 
   /** Whether the segment is known under another file that is there too, or is being deleted. */

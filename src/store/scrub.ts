@@ -12,6 +12,7 @@ import { Pace } from "./pace.ts";
 import { SEGMENT_CLOSED } from "./schema.ts";
 import { type Found, newerThan, olderThan, readCursors, type ScrubCursor, writeCursors } from "./scrub-rows.ts";
 import type { ScrubStatus, SegmentId } from "./types.ts";
+import { damageOf } from "./verify.ts";
 
 /** Share of time that the scrub may read. */
 export const SCRUB_SHARE = 0.05;
@@ -247,14 +248,4 @@ export class Scrub {
     const row = await this.#options.context.catalog.segment(segment);
     return row?.state === SEGMENT_CLOSED && row.file === segment.file && row.root === segment.root;
   }
-}
-
-/** What a scan of a sealed file found wrong; null if its bytes are those that were sealed. */
-function damageOf(scan: SegmentScan, { run, sequence }: SegmentId): string | null {
-  const [first, ...others] = scan.problems;
-  if (first !== undefined) return others.length === 0 ? first : `${first}, and ${others.length} more`;
-  if (scan.head === null) return "no whole header";
-  if (!scan.sealed) return "the seal is gone";
-  const { head } = scan;
-  return head.run === run && head.sequence === sequence ? null : `holds sequence ${head.sequence} of run ${head.run}`;
 }

@@ -94,13 +94,14 @@ export class FakeFileSteps implements FileSteps {
     const parsed = await parse(path);
     const head = parsed.identity === null ? null : await this.readSegment(path);
     const durationMs = parsed.fragments.reduce((sum, fragment) => sum + fragment.durationMs, 0);
+    const foreign = parsed.seal !== null && parsed.seal.crc64 !== hashes(parsed.fragments).crc64;
     return {
       head,
       fragments: parsed.fragments,
       wholeBytes: parsed.wholeBytes,
       durationMs,
       sealed: parsed.seal !== null,
-      problems: parsed.problems,
+      problems: foreign && parsed.problems.length === 0 ? ["the seal is of other bytes"] : parsed.problems,
     };
   }
 

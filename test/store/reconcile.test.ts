@@ -147,6 +147,17 @@ describe("files that are not what the rows say", () => {
     ]);
   });
 
+  it("ended by the seal of another one: not believed, the row stays as it was, marked", async () => {
+    await recordDays();
+    const before = await dump();
+    const seal = /SEAL .*\n$/.exec(await readFile(file(2, 12), "latin1"))?.[0] ?? "";
+    await writeFile(file(1, 3), (await readFile(file(1, 3), "latin1")).replace(/SEAL .*\n$/, seal));
+    await settled();
+    const { segment } = await dump();
+    expect(segment.map(({ damage: _, ...row }) => row)).toEqual(before.segment.map(({ damage: _, ...row }) => row));
+    expect(segment.filter(({ damage }) => damage !== null)).toMatchObject([{ uuid: RUN_2, sequence: 1 }]);
+  });
+
   it("left open long ago: finished", async () => {
     await recordDays();
     const folder = join(box.root, GATE.name, "20260601");
