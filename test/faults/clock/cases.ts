@@ -219,6 +219,21 @@ export const CLOCK_CASES: readonly ClockCase[] = [
     },
   },
   {
+    name: "the camera's clock shows nonsense for a frame, is set back by three seconds, then by an hour",
+    long: false,
+    site: () => ({ utcMs: NOW() }),
+    async run(site) {
+      await begin(site, 6);
+      await site.camera.ask({ fault: { kind: "timestamp-jump", seconds: 86_400, frames: 1 } });
+      await site.record(4);
+      await site.camera.ask({ fault: { kind: "timestamp-jump", seconds: -3 } });
+      await site.record(4);
+      await site.camera.ask({ fault: { kind: "timestamp-jump", seconds: -3600 } });
+      await site.record(4);
+      return { offsetsMs: [site.offsetMs], states: ["recorded"] };
+    },
+  },
+  {
     name: "the camera's clock 2 % fast, for four minutes",
     long: true,
     site: () => ({ utcMs: NOW(), camera: ["--drift=20000"] }),
