@@ -1,13 +1,11 @@
 import { expect, test } from "vitest";
 import { wearRound } from "../bench/lib/wear-round.ts";
 
-test("little more reaches the device than the media itself, and nothing is read back", async () => {
-  const { ratio, fragments, syncCalls, deviceReads, problems } = await wearRound({ name: "wear", streams: 4, seconds: 30, segment: "20s" });
+test("little more reaches the device than the media itself", async () => {
+  const { ratio, fragments, syncCalls, problems } = await wearRound({ name: "wear", streams: 4, seconds: 30, segment: "20s" });
   expect(problems).toEqual([]);
   expect(fragments).toBeGreaterThan(4 * 25);
   expect(syncCalls).toBeGreaterThan(4 * 25);
   // `bench wear` holds a longer time to less: here segments close three times as often.
   expect(ratio).toBeLessThan(1.1);
-  // Each fragment goes on in the block in which the one before ends.
-  expect(deviceReads).toBeLessThan(fragments / 2);
 });

@@ -37,6 +37,7 @@ export class BlockTrace {
 
   private constructor(folder: string) {
     this.#folder = folder;
+    process.once("exit", () => this.stop());
   }
 
   /** Null where there is no tracefs. */
@@ -67,7 +68,8 @@ export class BlockTrace {
     }));
   }
 
+  /** Safe to call twice; the end of the process calls it too. */
   stop(): void {
-    rmdirSync(this.#folder);
+    if (existsSync(this.#folder)) rmdirSync(this.#folder);
   }
 }

@@ -83,3 +83,25 @@ pub fn drop_cache(file: &File, bytes: u64) {
     let bytes = whole;
     let _ = rustix::fs::fadvise(file, 0, std::num::NonZeroU64::new(bytes), Advice::DontNeed);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSliceMut;
+    use std::os::unix::fs::FileExt;
+
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    use super::{PAGE_BYTES, drop_cache};
+
+    #[test]
+    fn the_page_that_is_written_next_stays_in_memory() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[1; 3 * PAGE_BYTES as usize + 100], 0).unwrap();
+        file.sync_data().unwrap();
+        drop_cache(&file, 3 * PAGE_BYTES + 100);
+        let mut read = [0; 200];
+        // Fails where it would have to wait for the device.
+        let bytes = preadv2(&file, &mut [IoSliceMut::new(&mut read)], 3 * PAGE_BYTES, ReadWriteFlags::NOWAIT);
+        assert_eq!(bytes, Ok(100));
+    }
+}
