@@ -160,7 +160,7 @@ async function spoil(box: Box, rotten: number, random: () => number) {
     else if (kind === "seal") flip(sealAt, bytes.length);
     else if (kind === "zeroed block") bytes.subarray(blockAt, blockAt + BLOCK_BYTES).fill(0);
     else if (kind === "foreign block")
-      (await readFile(files[below(files.length)] ?? "")).copy(bytes, blockAt, blockAt, blockAt + BLOCK_BYTES);
+      (await readFile(files[below(files.length)] ?? "")).subarray(blockAt, blockAt + BLOCK_BYTES).copy(bytes, blockAt);
     else if (kind === "cut") result = bytes.subarray(0, below(bytes.length));
     else if (kind === "cut at the seal") result = bytes.subarray(0, sealAt);
     else result = Buffer.concat([bytes, Buffer.alloc(1 + below(100))]);
