@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Box, sleepMs } from "../../e2e/box.ts";
 import { scan, segmentFiles } from "../../e2e/segments.ts";
 import { startCameraProcess } from "../../faults/camera-process.ts";
-import { command, DiskRig, type Mount } from "../../faults/disks/disk-rig.ts";
+import { command, DiskRig, type Mount, WITH_PARENT } from "../../faults/disks/disk-rig.ts";
 import { BlockOwners } from "./block-owners.ts";
 import { BlockTrace, deviceCounters } from "./block-writes.ts";
 
@@ -64,7 +64,7 @@ export async function wearRound({ name, streams, seconds, segment }: WearLoad): 
     trace = BlockTrace.start(name, disk.device);
     const owners = new BlockOwners();
     box = await Box.create({ name, dir: join(disk.folder, "box"), segment, logLevel: "info" });
-    await box.serve();
+    await box.serve(WITH_PARENT);
     const from = performance.now();
     for (const [index, [id, url]] of Object.entries(camera.urls).entries()) {
       // Fragments of cameras that begin at the same moment would be synced together by chance.
