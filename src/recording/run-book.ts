@@ -9,10 +9,10 @@ import { SerialWork } from "./serial-work.ts";
 
 type FactOf<K extends Fact["kind"]> = Extract<Fact, { kind: K }>;
 
-/** Why nothing is recorded: what ledger, listings and people get to see. */
 /** Of the two bounds of a gap. */
 const ROUNDING_MS = 1;
 
+/** Why nothing is recorded: what ledger, listings and people get to see. */
 export interface Interruption {
   readonly cause: GapCause;
   readonly detail: string | null;
