@@ -22,7 +22,7 @@ import { Ring } from "./retention/ring.ts";
 import { Accounts } from "./rtsp/accounts.ts";
 import type { Resolve } from "./rtsp/types.ts";
 import { openStore } from "./store/open-store.ts";
-import { RootWatch } from "./store/root-watch.ts";
+import { RootWatch } from "./store/roots/root-watch.ts";
 import type { Store } from "./store/store.ts";
 import type { CheckReport, FileSteps, ReindexOptions, ReindexReport } from "./store/types.ts";
 

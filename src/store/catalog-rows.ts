@@ -1,4 +1,4 @@
-import type { BootShift } from "./boot-shift.ts";
+import type { BootShift } from "./clock/boot-shift.ts";
 import type { Transaction, Value } from "./database.ts";
 import type { RunStart, StreamPlace } from "./types.ts";
 

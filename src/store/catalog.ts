@@ -1,12 +1,12 @@
 import type { GapCause, StreamKind } from "../media/types.ts";
-import type { BootShift, Stamp } from "./boot-shift.ts";
 import { BY_ID, claimRoot, dropEmptyRun, endGap, ensureRun, ensureStream, INSERT_RUN, runValues } from "./catalog-rows.ts";
+import type { BootShift, Stamp } from "./clock/boot-shift.ts";
 import { updateCoverage } from "./coverage.ts";
 import type { Reader, Transaction } from "./database.ts";
 import { addDeletion, removeDeletion } from "./deletions.ts";
+import type { Writable } from "./index/live-database.ts";
 import type { DeletionRule } from "./journal.ts";
 import { segmentKey } from "./leases.ts";
-import type { Writable } from "./live-database.ts";
 import { parseStreamName, stampAsUtcMs } from "./paths.ts";
 import { SEGMENT_CLOSED, SEGMENT_DELETING, SEGMENT_OPEN } from "./schema.ts";
 import type { RunStart, SegmentDamage, SegmentId, StreamPlace } from "./types.ts";

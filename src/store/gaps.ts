@@ -1,9 +1,9 @@
 import type { GapCause } from "../media/types.ts";
-import type { Stamp } from "./boot-shift.ts";
 import type { OpenGap } from "./catalog.ts";
+import type { Stamp } from "./clock/boot-shift.ts";
 import { type StoreContext, writeJournal } from "./context.ts";
 import { boundedDetail } from "./journal.ts";
-import type { Roots } from "./roots.ts";
+import type { Roots } from "./roots/roots.ts";
 import type { Instant, StreamPlace } from "./types.ts";
 import type { Wanted } from "./wanted.ts";
 

@@ -1,8 +1,8 @@
 import type { Clock } from "../base/clock.ts";
-import type { BootShift } from "./boot-shift.ts";
+import type { BootShift } from "./clock/boot-shift.ts";
 import type { Root } from "./context.ts";
 import { segmentKey } from "./leases.ts";
-import type { Roots } from "./roots.ts";
+import type { Roots } from "./roots/roots.ts";
 import type { Progress } from "./timeline.ts";
 import type { RunStart, SegmentId, StreamPlace } from "./types.ts";
 

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { RecorderError } from "../base/errors.ts";
 import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.ts";
 import type { Database } from "./database.ts";
-import type { RememberedRoot } from "./root-identity.ts";
+import type { RememberedRoot } from "./roots/root-identity.ts";
 
 const BOOT_ID = "boot-id";
 

@@ -6,11 +6,13 @@ import type { DesiredCamera, DesiredState, DesiredStore } from "../config/types.
 import { type GapCause, type StreamKey, type StreamKind, streamKeyText, type TimeRange } from "../media/types.ts";
 import type { StoredSegment } from "./catalog.ts";
 import { type CheckOptions, checkStore } from "./check.ts";
+import type { HeartbeatFile } from "./clock/heartbeat.ts";
+import { Shifts } from "./clock/shift.ts";
 import { type Root, type StoreContext, writeJournal } from "./context.ts";
 import { Gaps } from "./gaps.ts";
-import type { HeartbeatFile } from "./heartbeat.ts";
+import { type CatalogFile, Keeper } from "./index/keeper.ts";
+import { fileProblem } from "./index/verify.ts";
 import type { DeletionRule } from "./journal.ts";
-import { type CatalogFile, Keeper } from "./keeper.ts";
 import { Lanes } from "./lanes.ts";
 import { Leases, segmentKey } from "./leases.ts";
 import { coverageHours, coverageSpans, tracedStreams } from "./ledger-rows.ts";
@@ -18,11 +20,10 @@ import { OpenSegments } from "./open-segments.ts";
 import { openFile } from "./paths.ts";
 import { endOfLastProcess, type RecoveryOptions, recover, recoverRoot } from "./recovery.ts";
 import { deleteSegment } from "./removal.ts";
-import { assertName, type RootOptions, type Roots } from "./roots.ts";
+import { assertName, type RootOptions, type Roots } from "./roots/roots.ts";
 import { saveFailed } from "./salvage.ts";
 import { SEGMENT_CLOSED, SEGMENT_OPEN } from "./schema.ts";
-import { Scrub } from "./scrub.ts";
-import { Shifts } from "./shift.ts";
+import { Scrub } from "./scrub/scrub.ts";
 import type { StateStore } from "./state.ts";
 import { queryTimeline, segmentRow } from "./timeline.ts";
 import type {
@@ -49,7 +50,6 @@ import type {
 } from "./types.ts";
 import { Unfinished } from "./unfinished.ts";
 import { Usage } from "./usage.ts";
-import { fileProblem } from "./verify.ts";
 import { Wanted } from "./wanted.ts";
 
 /** Share of time that `check` works while something may be recorded. */

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { toRecorderError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Root } from "./context.ts";
-import type { Roots } from "./roots.ts";
+import type { Roots } from "./roots/roots.ts";
 
 const FIRST_MS = 5000;
 const LONGEST_MS = 600_000;

@@ -2,7 +2,7 @@ import { sleep } from "../base/clock.ts";
 import { RecorderError, toRecorderError } from "../base/errors.ts";
 import type { Root, StoreContext } from "./context.ts";
 import type { OpenSegments } from "./open-segments.ts";
-import type { Roots } from "./roots.ts";
+import type { Roots } from "./roots/roots.ts";
 import type { RootUsage } from "./types.ts";
 
 /** How long a file system may take to say how full it is. */

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { BootShift } from "../../src/store/boot-shift.ts";
 import { Catalog } from "../../src/store/catalog.ts";
+import { BootShift } from "../../src/store/clock/boot-shift.ts";
 import { Database, type Value } from "../../src/store/database.ts";
 import { coverageHours, coverageSpans, tracedStreams } from "../../src/store/ledger-rows.ts";
 import { CATALOG_MIGRATIONS } from "../../src/store/schema.ts";
-import { newerThan, olderThan } from "../../src/store/scrub-rows.ts";
+import { newerThan, olderThan } from "../../src/store/scrub/scrub-rows.ts";
 import { queryTimeline } from "../../src/store/timeline.ts";
 import { T0 } from "./box.ts";
 

@@ -1,8 +1,8 @@
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Heartbeat } from "../base/clock-watch.ts";
-import { toRecorderError } from "../base/errors.ts";
-import type { Logger } from "../base/log.ts";
+import type { Heartbeat } from "../../base/clock-watch.ts";
+import { toRecorderError } from "../../base/errors.ts";
+import type { Logger } from "../../base/log.ts";
 
 export const HEARTBEAT_FILE = "heartbeat";
 /** Two records take turns, so that one that a power cut tore leaves the other. A sector each, so that few are torn. */

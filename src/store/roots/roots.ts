@@ -1,17 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
-import type { Clock } from "../base/clock.ts";
-import { RecorderError, toRecorderError } from "../base/errors.ts";
-import { streamKeyText } from "../media/types.ts";
-import type { Catalog } from "./catalog.ts";
-import type { Root } from "./context.ts";
-import { type FolderLock, lockFolder } from "./lock.ts";
-import { parseStreamName } from "./paths.ts";
-import { list } from "./removal.ts";
+import type { Clock } from "../../base/clock.ts";
+import { RecorderError, toRecorderError } from "../../base/errors.ts";
+import { streamKeyText } from "../../media/types.ts";
+import type { Catalog } from "../catalog.ts";
+import type { Root } from "../context.ts";
+import { type FolderLock, lockFolder } from "../lock.ts";
+import { parseStreamName } from "../paths.ts";
+import { list } from "../removal.ts";
+import type { StateStore } from "../state.ts";
+import type { FileSteps, StreamPlace } from "../types.ts";
 import { recognise } from "./root-identity.ts";
-import type { StateStore } from "./state.ts";
-import type { FileSteps, StreamPlace } from "./types.ts";
 
 /**
  * present: open, locked, recorded to. failing: it is there and cannot be written; it may still be read.

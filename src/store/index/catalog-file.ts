@@ -1,11 +1,11 @@
 import { chmod, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
-import { RecorderError, toRecorderError } from "../base/errors.ts";
-import { sizeOf } from "./context.ts";
-import { Connection, Database, sqliteCode } from "./database.ts";
+import { RecorderError, toRecorderError } from "../../base/errors.ts";
+import { sizeOf } from "../context.ts";
+import { Connection, Database, sqliteCode } from "../database.ts";
+import { CATALOG_MIGRATIONS, STATE_MIGRATIONS } from "../schema.ts";
 import { isDamage } from "./live-database.ts";
-import { CATALOG_MIGRATIONS, STATE_MIGRATIONS } from "./schema.ts";
 
 const CATALOG = "catalog.db";
 /** One that is being filled; nobody reads it. */

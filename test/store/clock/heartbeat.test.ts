@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import type { Heartbeat } from "../../src/base/clock-watch.ts";
-import { silentLogger } from "../../src/base/log.ts";
-import { HEARTBEAT_FILE, HeartbeatFile } from "../../src/store/heartbeat.ts";
+import type { Heartbeat } from "../../../src/base/clock-watch.ts";
+import { silentLogger } from "../../../src/base/log.ts";
+import { HEARTBEAT_FILE, HeartbeatFile } from "../../../src/store/clock/heartbeat.ts";
 
 let folder: string;
 beforeEach(async () => {

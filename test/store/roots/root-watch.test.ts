@@ -1,12 +1,12 @@
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { Alarms } from "../../src/base/alarms.ts";
-import { RecorderError } from "../../src/base/errors.ts";
-import { silentLogger } from "../../src/base/log.ts";
-import { RootWatch, type Writers } from "../../src/store/root-watch.ts";
-import type { Store } from "../../src/store/store.ts";
-import { settle } from "../fakes/clock.ts";
-import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
+import { Alarms } from "../../../src/base/alarms.ts";
+import { RecorderError } from "../../../src/base/errors.ts";
+import { silentLogger } from "../../../src/base/log.ts";
+import { RootWatch, type Writers } from "../../../src/store/roots/root-watch.ts";
+import type { Store } from "../../../src/store/store.ts";
+import { settle } from "../../fakes/clock.ts";
+import { GATE, RUN, SERIAL, T0, TestBox } from "../box.ts";
 
 /** Writers that only count, and can hang. */
 class FakeWriters implements Writers {

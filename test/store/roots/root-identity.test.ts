@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { recognise } from "../../src/store/root-identity.ts";
+import { recognise } from "../../../src/store/roots/root-identity.ts";
 
 const PATH = "/mnt/disk/rec";
 const inspection = (mountPoint: string, marker: { id: string; serial: string } | null = null) => ({

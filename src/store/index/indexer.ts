@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import { toRecorderError } from "../base/errors.ts";
-import type { SegmentBrief } from "../engine/types.ts";
-import type { Catalog, Meanwhile } from "./catalog.ts";
-import type { Root, StoreContext } from "./context.ts";
+import { toRecorderError } from "../../base/errors.ts";
+import type { SegmentBrief } from "../../engine/types.ts";
+import type { Catalog, Meanwhile } from "../catalog.ts";
+import type { Root, StoreContext } from "../context.ts";
+import type { Pace } from "../pace.ts";
+import { isDay, parseStreamName } from "../paths.ts";
+import { list } from "../removal.ts";
+import type { IndexReport, StreamPlace } from "../types.ts";
+import type { Wanted } from "../wanted.ts";
 import { type DamageFacts, Facts, type RunFacts } from "./facts.ts";
 import type { IndexEntry, RunEntry } from "./index-rows.ts";
-import type { Pace } from "./pace.ts";
-import { isDay, parseStreamName } from "./paths.ts";
-import { list } from "./removal.ts";
-import type { IndexReport, StreamPlace } from "./types.ts";
-import type { Wanted } from "./wanted.ts";
 
 /** Files asked for at once: some 5 ms of reading, and as little of the event loop. */
 export const BATCH = 256;

@@ -1,12 +1,12 @@
-import { JOIN_MS } from "../media/types.ts";
-import type { Catalog, Meanwhile } from "./catalog.ts";
-import { BY_ID, ensureStream } from "./catalog-rows.ts";
-import type { Transaction } from "./database.ts";
-import { addDeletion } from "./deletions.ts";
+import { JOIN_MS } from "../../media/types.ts";
+import type { Catalog, Meanwhile } from "../catalog.ts";
+import { BY_ID, ensureStream } from "../catalog-rows.ts";
+import type { Transaction } from "../database.ts";
+import { addDeletion } from "../deletions.ts";
+import type { DeletionRule } from "../journal.ts";
+import type { IndexReport, StreamPlace } from "../types.ts";
 import type { DeletionFacts, Facts, GapFacts, StreamFacts } from "./facts.ts";
 import { endRuns, enterDamages, measureLongest, type RunEnd } from "./index-rows.ts";
-import type { DeletionRule } from "./journal.ts";
-import type { IndexReport, StreamPlace } from "./types.ts";
 
 /** Run ends, or marks of damage, in one statement. */
 const ENDS = 1000;

@@ -1,4 +1,4 @@
-import { type Database, type Reader, sqliteCode, type Transaction, type Value } from "./database.ts";
+import { type Database, type Reader, sqliteCode, type Transaction, type Value } from "../database.ts";
 
 /** What one transaction does. `mirrored`: it runs on a database that is still being filled, where rows may be missing. */
 export type Work<T> = (transaction: Transaction, mirrored?: boolean) => Promise<T>;

@@ -1,9 +1,9 @@
-import type { Heartbeat } from "../base/clock-watch.ts";
-import { JOIN_MS } from "../media/types.ts";
-import { BY_ID } from "./catalog-rows.ts";
-import { HOUR_MS, updateHour } from "./coverage.ts";
-import type { Reader, Transaction } from "./database.ts";
-import type { SegmentId } from "./types.ts";
+import type { Heartbeat } from "../../base/clock-watch.ts";
+import { JOIN_MS } from "../../media/types.ts";
+import { BY_ID } from "../catalog-rows.ts";
+import { HOUR_MS, updateHour } from "../coverage.ts";
+import type { Reader, Transaction } from "../database.ts";
+import type { SegmentId } from "../types.ts";
 
 /** What a boot recorded by a clock that was not trusted, and by how much later it was recorded in truth. Times by that clock. */
 export interface Shift {

@@ -1,18 +1,18 @@
 import { dirname, join } from "node:path";
-import type { Alarms } from "../base/alarms.ts";
-import { sleep } from "../base/clock.ts";
-import { RecorderError, toRecorderError } from "../base/errors.ts";
-import type { SegmentScan } from "../engine/types.ts";
-import type { StoredSegment } from "./catalog.ts";
-import { type Root, type StoreContext, writeJournal } from "./context.ts";
-import { boundedDetail } from "./journal.ts";
-import type { Lanes } from "./lanes.ts";
-import { segmentKey } from "./leases.ts";
-import { Pace } from "./pace.ts";
-import { SEGMENT_CLOSED } from "./schema.ts";
+import type { Alarms } from "../../base/alarms.ts";
+import { sleep } from "../../base/clock.ts";
+import { RecorderError, toRecorderError } from "../../base/errors.ts";
+import type { SegmentScan } from "../../engine/types.ts";
+import type { StoredSegment } from "../catalog.ts";
+import { type Root, type StoreContext, writeJournal } from "../context.ts";
+import { damageOf } from "../index/verify.ts";
+import { boundedDetail } from "../journal.ts";
+import type { Lanes } from "../lanes.ts";
+import { segmentKey } from "../leases.ts";
+import { Pace } from "../pace.ts";
+import { SEGMENT_CLOSED } from "../schema.ts";
+import type { ScrubStatus, SegmentId } from "../types.ts";
 import { type Found, newerThan, olderThan, readCursors, type ScrubCursor, writeCursors } from "./scrub-rows.ts";
-import type { ScrubStatus, SegmentId } from "./types.ts";
-import { damageOf } from "./verify.ts";
 
 /** Share of time that the scrub may read. */
 export const SCRUB_SHARE = 0.05;

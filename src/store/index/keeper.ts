@@ -1,7 +1,18 @@
-import type { Alarms } from "../base/alarms.ts";
-import { sleep } from "../base/clock.ts";
-import { RecorderError, toRecorderError } from "../base/errors.ts";
-import { Catalog, type Meanwhile } from "./catalog.ts";
+import type { Alarms } from "../../base/alarms.ts";
+import { sleep } from "../../base/clock.ts";
+import { RecorderError, toRecorderError } from "../../base/errors.ts";
+import { Catalog, type Meanwhile } from "../catalog.ts";
+import { readShifts, writeShift } from "../clock/shift-rows.ts";
+import type { Root, StoreContext } from "../context.ts";
+import type { Database } from "../database.ts";
+import type { Gaps } from "../gaps.ts";
+import type { OpenSegments } from "../open-segments.ts";
+import { Pace } from "../pace.ts";
+import { parseStreamName } from "../paths.ts";
+import { list } from "../removal.ts";
+import type { Roots } from "../roots/roots.ts";
+import type { ReindexOptions, ReindexReport, SegmentId } from "../types.ts";
+import type { Wanted } from "../wanted.ts";
 import {
   askAside,
   CATALOG_TABLES,
@@ -14,22 +25,11 @@ import {
   setAside,
   tableProblem,
 } from "./catalog-file.ts";
-import type { Root, StoreContext } from "./context.ts";
-import type { Database } from "./database.ts";
 import { fillCatalog, type LiveState } from "./fill.ts";
-import type { Gaps } from "./gaps.ts";
 import { COUNTS_WRONG } from "./index-rows.ts";
 import type { DayFolder } from "./indexer.ts";
 import type { LiveDatabase } from "./live-database.ts";
-import type { OpenSegments } from "./open-segments.ts";
-import { Pace } from "./pace.ts";
-import { parseStreamName } from "./paths.ts";
 import { Reconcile } from "./reconcile.ts";
-import { list } from "./removal.ts";
-import type { Roots } from "./roots.ts";
-import { readShifts, writeShift } from "./shift-rows.ts";
-import type { ReindexOptions, ReindexReport, SegmentId } from "./types.ts";
-import type { Wanted } from "./wanted.ts";
 
 /** `catalog.db` as it was opened. */
 export interface CatalogFile {

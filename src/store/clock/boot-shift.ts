@@ -1,5 +1,5 @@
-import { type ClockMove, isBefore } from "../base/clock-watch.ts";
-import type { RunStart } from "./types.ts";
+import { type ClockMove, isBefore } from "../../base/clock-watch.ts";
+import type { RunStart } from "../types.ts";
 
 /** A time that was taken by the clock of its moment, as it is by the clock of now. */
 export interface Stamp {

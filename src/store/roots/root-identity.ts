@@ -1,5 +1,5 @@
-import type { RootInspection } from "../engine/types.ts";
-import { parseStreamName } from "./paths.ts";
+import type { RootInspection } from "../../engine/types.ts";
+import { parseStreamName } from "../paths.ts";
 
 /** What `state.db` holds of a configured path. */
 export interface RememberedRoot {

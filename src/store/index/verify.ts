@@ -1,8 +1,8 @@
 import { basename, dirname, join } from "node:path";
-import type { SegmentScan } from "../engine/types.ts";
-import type { StoredSegment } from "./catalog.ts";
-import { parseStreamName } from "./paths.ts";
-import type { FileSteps, SegmentId } from "./types.ts";
+import type { SegmentScan } from "../../engine/types.ts";
+import type { StoredSegment } from "../catalog.ts";
+import { parseStreamName } from "../paths.ts";
+import type { FileSteps, SegmentId } from "../types.ts";
 
 /** Whether the file under a segment's name is that segment, by header and size; a sentence on what is wrong, null if nothing is. */
 export async function fileProblem(files: FileSteps, rootPath: string, segment: StoredSegment): Promise<string | null> {

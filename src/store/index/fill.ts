@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import type { Catalog, Meanwhile } from "./catalog.ts";
-import type { Root, StoreContext } from "./context.ts";
+import type { Catalog, Meanwhile } from "../catalog.ts";
+import type { Root, StoreContext } from "../context.ts";
+import { segmentKey } from "../leases.ts";
+import type { Pace } from "../pace.ts";
+import { parseSegmentFile } from "../paths.ts";
+import { list } from "../removal.ts";
+import type { IndexReport, StreamPlace } from "../types.ts";
+import type { Wanted } from "../wanted.ts";
 import { settleFacts } from "./index-facts.ts";
 import { coverAgain, enterDamages, enterSegments, type IndexEntry } from "./index-rows.ts";
 import { BATCH, type DayFolder, Indexer } from "./indexer.ts";
-import { segmentKey } from "./leases.ts";
-import type { Pace } from "./pace.ts";
-import { parseSegmentFile } from "./paths.ts";
-import { list } from "./removal.ts";
-import type { IndexReport, StreamPlace } from "./types.ts";
-import type { Wanted } from "./wanted.ts";
 
 /** What this process records, which files tell last. */
 export interface LiveState {

@@ -1,17 +1,17 @@
 import { dirname, join } from "node:path";
-import { toRecorderError } from "../base/errors.ts";
-import { type FolderRow, placeOf, type StoredSegment, type WalkKey } from "./catalog.ts";
-import { type Root, type StoreContext, sizeOf } from "./context.ts";
+import { toRecorderError } from "../../base/errors.ts";
+import { type FolderRow, placeOf, type StoredSegment, type WalkKey } from "../catalog.ts";
+import { type Root, type StoreContext, sizeOf } from "../context.ts";
+import { boundedDetail } from "../journal.ts";
+import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, stampAsUtcMs } from "../paths.ts";
+import { list } from "../removal.ts";
+import { saveOpenFile } from "../salvage.ts";
+import { SEGMENT_CLOSED, SEGMENT_DELETING } from "../schema.ts";
+import type { SegmentId } from "../types.ts";
 import type { LiveState } from "./fill.ts";
 import { settleFacts } from "./index-facts.ts";
 import { correctRuns, countAgain, coverAgain, dropRows, enterSegments, type IndexEntry } from "./index-rows.ts";
 import { BATCH, type DayFolder, Indexer, type IndexerOptions } from "./indexer.ts";
-import { boundedDetail } from "./journal.ts";
-import { isDay, OPEN_SUFFIX, parseOpenName, parseSegmentFile, parseStreamName, stampAsUtcMs } from "./paths.ts";
-import { list } from "./removal.ts";
-import { saveOpenFile } from "./salvage.ts";
-import { SEGMENT_CLOSED, SEGMENT_DELETING } from "./schema.ts";
-import type { SegmentId } from "./types.ts";
 import { damageOf } from "./verify.ts";
 
 /** What one pass put right. */

@@ -1,11 +1,11 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { RecorderError } from "../../src/base/errors.ts";
-import { Ledger } from "../../src/ledger/ledger.ts";
-import { settle } from "../fakes/clock.ts";
-import { flipByte } from "../fakes/file-steps.ts";
-import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
+import { RecorderError } from "../../../src/base/errors.ts";
+import { Ledger } from "../../../src/ledger/ledger.ts";
+import { settle } from "../../fakes/clock.ts";
+import { flipByte } from "../../fakes/file-steps.ts";
+import { GATE, RUN, SERIAL, T0, TestBox } from "../box.ts";
 
 const DAY_MS = 24 * 3_600_000;
 let box: TestBox;

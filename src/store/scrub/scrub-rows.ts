@@ -1,6 +1,6 @@
-import { SEGMENT_COLUMNS, SEGMENT_JOINS, type StoredSegment } from "./catalog.ts";
-import type { Reader, Transaction } from "./database.ts";
-import { SEGMENT_CLOSED } from "./schema.ts";
+import { SEGMENT_COLUMNS, SEGMENT_JOINS, type StoredSegment } from "../catalog.ts";
+import type { Reader, Transaction } from "../database.ts";
+import { SEGMENT_CLOSED } from "../schema.ts";
 
 /** Where a closed segment stands among those of its root, by start. */
 export interface Place {

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import type { GapCause } from "../media/types.ts";
-import type { Root } from "./context.ts";
-import { type DeletionRule, type JournalLine, readJournal } from "./journal.ts";
-import { segmentKey } from "./leases.ts";
-import { JOURNAL_FILE, parseStreamName } from "./paths.ts";
-import type { SegmentDamage, StreamPlace } from "./types.ts";
+import type { GapCause } from "../../media/types.ts";
+import type { Root } from "../context.ts";
+import { type DeletionRule, type JournalLine, readJournal } from "../journal.ts";
+import { segmentKey } from "../leases.ts";
+import { JOURNAL_FILE, parseStreamName } from "../paths.ts";
+import type { SegmentDamage, StreamPlace } from "../types.ts";
 
 /** A run as journals tell it; what they do not tell is null. */
 export interface RunFacts {

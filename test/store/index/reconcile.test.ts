@@ -2,11 +2,11 @@ import { copyFile, mkdir, readFile, rename, rm, truncate, writeFile } from "node
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Connection } from "../../src/store/database.ts";
-import { MARKER_FILE } from "../../src/store/paths.ts";
-import type { StreamPlace } from "../../src/store/types.ts";
-import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
-import { type Dump, dumpCatalog } from "./dump.ts";
+import { Connection } from "../../../src/store/database.ts";
+import { MARKER_FILE } from "../../../src/store/paths.ts";
+import type { StreamPlace } from "../../../src/store/types.ts";
+import { GATE, RUN, SERIAL, T0, TestBox } from "../box.ts";
+import { type Dump, dumpCatalog } from "../dump.ts";
 
 const YARD: StreamPlace = { camera: "yard", stream: "main", channel: 2, name: `${SERIAL}_2` };
 const RUN_2 = "22222222-2222-4333-8444-555555555555";

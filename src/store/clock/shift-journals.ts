@@ -1,9 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Root, StoreContext } from "./context.ts";
-import { type JournalFact, type JournalLine, journalLine, parseJournal, readJournal } from "./journal.ts";
-import { isDay, JOURNAL_FILE, OPEN_SUFFIX } from "./paths.ts";
-import { list } from "./removal.ts";
+import type { Root, StoreContext } from "../context.ts";
+import { type JournalFact, type JournalLine, journalLine, parseJournal, readJournal } from "../journal.ts";
+import { isDay, JOURNAL_FILE, OPEN_SUFFIX } from "../paths.ts";
+import { list } from "../removal.ts";
 import type { Shift } from "./shift-rows.ts";
 
 /** Lines of one day that are appended at once. */

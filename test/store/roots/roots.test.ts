@@ -1,12 +1,12 @@
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import type { RootOptions, Roots } from "../../src/store/roots.ts";
-import type { Store } from "../../src/store/store.ts";
-import type { StreamPlace } from "../../src/store/types.ts";
-import { settle } from "../fakes/clock.ts";
-import { FakeFileSteps } from "../fakes/file-steps.ts";
-import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
+import type { RootOptions, Roots } from "../../../src/store/roots/roots.ts";
+import type { Store } from "../../../src/store/store.ts";
+import type { StreamPlace } from "../../../src/store/types.ts";
+import { settle } from "../../fakes/clock.ts";
+import { FakeFileSteps } from "../../fakes/file-steps.ts";
+import { GATE, RUN, SERIAL, T0, TestBox } from "../box.ts";
 
 let box: TestBox;
 let store: Store;

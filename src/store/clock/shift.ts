@@ -1,14 +1,15 @@
 import { join } from "node:path";
-import { sleep } from "../base/clock.ts";
-import type { ClockMove } from "../base/clock-watch.ts";
-import { RecorderError, toRecorderError } from "../base/errors.ts";
-import type { StoredSegment } from "./catalog.ts";
-import { exists, type Root, type StoreContext, writeJournal } from "./context.ts";
-import type { Gaps } from "./gaps.ts";
-import type { Lanes } from "./lanes.ts";
-import { type Leases, segmentKey } from "./leases.ts";
-import { parseSegmentFile } from "./paths.ts";
-import { SEGMENT_CLOSED } from "./schema.ts";
+import { sleep } from "../../base/clock.ts";
+import type { ClockMove } from "../../base/clock-watch.ts";
+import { RecorderError, toRecorderError } from "../../base/errors.ts";
+import type { StoredSegment } from "../catalog.ts";
+import { exists, type Root, type StoreContext, writeJournal } from "../context.ts";
+import type { Gaps } from "../gaps.ts";
+import type { Lanes } from "../lanes.ts";
+import { type Leases, segmentKey } from "../leases.ts";
+import { parseSegmentFile } from "../paths.ts";
+import { SEGMENT_CLOSED } from "../schema.ts";
+import type { SegmentId } from "../types.ts";
 import { clearOldDays, restateJournals } from "./shift-journals.ts";
 import {
   dropRenaming,
@@ -25,7 +26,6 @@ import {
   shiftRows,
   writeShift,
 } from "./shift-rows.ts";
-import type { SegmentId } from "./types.ts";
 
 /** A catalog that takes no commit, or a file that cannot be renamed now, is tried again after so long. */
 const RETRY_MS = 5000;

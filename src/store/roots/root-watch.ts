@@ -1,9 +1,9 @@
-import type { Alarms } from "../base/alarms.ts";
-import { type Clock, sleep, untilNext } from "../base/clock.ts";
-import { type RecorderError, toRecorderError } from "../base/errors.ts";
-import type { Part } from "../base/lifecycle.ts";
-import type { Logger } from "../base/log.ts";
-import type { Root } from "./context.ts";
+import type { Alarms } from "../../base/alarms.ts";
+import { type Clock, sleep, untilNext } from "../../base/clock.ts";
+import { type RecorderError, toRecorderError } from "../../base/errors.ts";
+import type { Part } from "../../base/lifecycle.ts";
+import type { Logger } from "../../base/log.ts";
+import type { Root } from "../context.ts";
 import type { Roots } from "./roots.ts";
 
 /** What the engine offers for roots. */

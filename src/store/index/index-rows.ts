@@ -1,11 +1,11 @@
-import { JOIN_MS } from "../media/types.ts";
-import { placeOf, type StoredSegment } from "./catalog.ts";
-import { BY_ID, dropEmptyRun, ensureStream } from "./catalog-rows.ts";
-import { hoursOf, updateHour } from "./coverage.ts";
-import type { Transaction } from "./database.ts";
-import { segmentKey } from "./leases.ts";
-import { SEGMENT_CLOSED, SEGMENT_DELETING } from "./schema.ts";
-import type { SegmentDamage, SegmentId, StreamPlace } from "./types.ts";
+import { JOIN_MS } from "../../media/types.ts";
+import { placeOf, type StoredSegment } from "../catalog.ts";
+import { BY_ID, dropEmptyRun, ensureStream } from "../catalog-rows.ts";
+import { hoursOf, updateHour } from "../coverage.ts";
+import type { Transaction } from "../database.ts";
+import { segmentKey } from "../leases.ts";
+import { SEGMENT_CLOSED, SEGMENT_DELETING } from "../schema.ts";
+import type { SegmentDamage, SegmentId, StreamPlace } from "../types.ts";
 
 /** A closed segment as its file tells it, to be entered among many. */
 export interface IndexEntry extends SegmentId {

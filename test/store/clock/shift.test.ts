@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ClockMove, Heartbeat } from "../../src/base/clock-watch.ts";
-import { RecorderError } from "../../src/base/errors.ts";
-import { readJournal } from "../../src/store/journal.ts";
-import type { FakeStep } from "../fakes/file-steps.ts";
-import { GATE, RUN, SERIAL, T0, TestBox } from "./box.ts";
-import { type Dump, dumpCatalog } from "./dump.ts";
+import type { ClockMove, Heartbeat } from "../../../src/base/clock-watch.ts";
+import { RecorderError } from "../../../src/base/errors.ts";
+import { readJournal } from "../../../src/store/journal.ts";
+import type { FakeStep } from "../../fakes/file-steps.ts";
+import { GATE, RUN, SERIAL, T0, TestBox } from "../box.ts";
+import { type Dump, dumpCatalog } from "../dump.ts";
 
 /** What a box without RTC shows at the boot. */
 const U0 = Date.UTC(1970, 0, 1, 0, 1);
