@@ -169,7 +169,8 @@ export class Reconcile {
       if (isBusy(entry) || (row !== undefined && (isSame(row, entry) || entry.crc64 === null))) continue;
       const damage = row === undefined ? null : await this.#damageOf(folder, row, entry);
       if (row !== undefined && damage !== null) {
-        if (row.damage === null) await catalog.markDamage(row, damage);
+        // In other words than the scrub's, which journals what it finds.
+        if (row.damage === null) await catalog.markDamage(row, boundedDetail(`contradicts the catalog: ${damage}`));
         continue;
       }
       if (row !== undefined) {
