@@ -22,6 +22,8 @@ const MAX_UNFINISHED: usize = 512;
 const BATCH: usize = 64;
 /// The step at which a root that is gone gives its segments up.
 const CLOSE: &str = "close";
+/// The step that makes what was written durable.
+const SYNC: &str = "sync";
 
 /// What a writer is made of.
 pub struct WriterOptions {
@@ -194,9 +196,24 @@ impl Writer {
         self.options.facts.push(failed(key, 0, self.options.root, final_path, &error));
     }
 
-    /// Gives a segment up. What was appended before a write failed, or before no seal could be written, is made durable all the same:
-    /// no sync has failed. The rest waits to be reclaimed.
+    /// Gives a segment up, and after a failed sync every other that has something to be synced: a device that fails to flush its cache may have
+    /// lost what it took from any of them, and tells the first who asks.
     fn fail(&mut self, key: SegmentKey, error: &StepError, item: Option<Item>) {
+        self.fail_one(key, error, item);
+        if error.step != SYNC {
+            return;
+        }
+        let suspects = self.segments.iter().filter(|(_, segment)| matches!(segment, Segment::Growing(file) if file.is_dirty()));
+        let keys: Vec<SegmentKey> = suspects.map(|(key, _)| *key).collect();
+        for key in keys {
+            let source = io::Error::from_raw_os_error(error.source.raw_os_error().unwrap_or(libc::EIO));
+            self.fail_one(key, &StepError { step: SYNC, source, refused: false }, None);
+        }
+    }
+
+    /// What was appended before a write failed, or before no seal could be written, is made durable all the same: no sync has failed. The rest
+    /// waits to be reclaimed.
+    fn fail_one(&mut self, key: SegmentKey, error: &StepError, item: Option<Item>) {
         let Some(Segment::Growing(mut file)) = self.segments.remove(&key) else { return };
         // Best effort, like the sync: recovery trims as well.
         let _ = file.trim();
@@ -344,5 +361,42 @@ mod tests {
         let reports = reports.lock().unwrap();
         let [WriterReport::Failed { .. }, WriterReport::Reclaimed { items, .. }] = reports.as_slice() else { panic!("{reports:?}") };
         assert_eq!(items.iter().map(|item| item.fragment.sequence).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn a_failed_sync_gives_up_whatever_else_was_to_be_synced() {
+        let directory = tempfile::tempdir().unwrap();
+        let poll = Poll::new().unwrap();
+        let shared = stream(1 << 20);
+        let mut writer = Writer {
+            options: WriterOptions {
+                root: 1,
+                home: Arc::new(Root::at(directory.path()).unwrap()),
+                sync_after: Duration::from_secs(60),
+                inbox: Arc::default(),
+                facts: Arc::new(FactQueue::new(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()))),
+                stats: Arc::default(),
+                progress: Arc::new(Progress::default()),
+                report: Box::new(|_| ()),
+            },
+            segments: BTreeMap::new(),
+            sync_due: None,
+            headers: Vec::new(),
+        };
+        let keys = [0, 1, 2].map(|sequence| {
+            let ticket = ticket(&directory.path().join("day"), sequence);
+            let key = SegmentKey { run: ticket.run, sequence: ticket.sequence };
+            writer.open(&shared, &ticket, item(2 * u64::from(sequence), 1000));
+            key
+        });
+        // The third has nothing that the device could have lost.
+        let Some(Segment::Growing(synced)) = writer.segments.get_mut(&keys[2]) else { panic!("the third segment does not grow") };
+        synced.sync(&writer.options.stats).unwrap();
+        writer.fail(keys[0], &StepError { step: SYNC, source: io::Error::from_raw_os_error(libc::EIO), refused: false }, None);
+        let held = keys.map(|key| match writer.segments.get(&key) {
+            Some(Segment::Failed { items, .. }) => Some(items.len()),
+            _ => None,
+        });
+        assert_eq!(held, [Some(1), Some(1), None]);
     }
 }
