@@ -16,6 +16,8 @@ const BITRATE_BPS = 16_000_000;
 /** A life that has not come to its end by then has lost its way. */
 const LIFE_MS = 30_000;
 const LANES = 3;
+/** How many calls later or sooner a kind of call is looked for in another life. */
+const CATCH_UP = 6;
 /** A life that had time to say that it ends has said process-down. */
 const DOWN: readonly GapCause[] = ["power-lost", "process-down"];
 const EIO = 5;
@@ -122,8 +124,20 @@ class Killpoints {
         if (WRITES.has(whole.points[point - 1]?.call ?? "")) tasks.push(() => this.#interfere(seed, `error:${ENOSPC}`, point, last));
       }
       await Promise.all(Array.from({ length: LANES }, () => drain(tasks)));
+      if (killStep === 1) await this.#catchUp(seed, whole.points.slice(0, last));
     }
     return this.#report(points, usual);
+  }
+
+  /** Lives differ by some calls: kinds that no kill has met are tried again around where they were. */
+  async #catchUp(seed: Seed, points: readonly TracedPoint[]): Promise<void> {
+    const met = () => new Set(this.#hits.filter(({ act }) => act === "kill").map(({ what }) => what));
+    for (const [at, point] of points.entries()) {
+      for (let off = 0; off <= CATCH_UP && !met().has(kindOf(point)); off++) {
+        await this.#interfere(seed, "kill", at + 1 + off, points.length);
+        if (off > 0 && off <= at) await this.#interfere(seed, "kill", at + 1 - off, points.length);
+      }
+    }
   }
 
   #report(points: Readonly<Record<string, number>>, usual: ReadonlySet<string>): KillpointsReport {
