@@ -1,7 +1,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { Box, sleepMs } from "../e2e/box.ts";
+import { Box, runProgram, sleepMs } from "../e2e/box.ts";
 import { startCameraProcess } from "./camera-process.ts";
 import { judgeDisk, MEDIA, STATE } from "./disk-judge.ts";
 import type { BlockDevice } from "./disks/block-device.ts";
@@ -22,6 +22,8 @@ const FINDINGS = ["lost", "orphans", "dangling", "wrong"] as const;
 type Finding = (typeof FINDINGS)[number];
 type Write = Operation & { readonly kind: "write" };
 const SECTOR_BYTES = 512;
+/** Highest exit code of e2fsck(8) that says that nothing is left to repair; 2 asks for a boot. */
+const REPAIRED = 3;
 /** Of the writes that a volatile cache holds, so many reach the medium, and so many of these in part. */
 const KEPT = 0.5;
 const TORN = 0.2;
@@ -50,6 +52,8 @@ export interface DrivecacheReport {
   readonly wrong: readonly string[];
   /** Most writes that were not flushed at one time. */
   readonly mostUnflushed: number;
+  /** States that ext4 mounted only after e2fsck. */
+  readonly repaired: number;
 }
 
 /** What a mark in the recorded operations tells: fragments reported durable before it. */
@@ -125,6 +129,7 @@ class Replay {
   readonly #random: () => number;
   readonly #found: Record<Finding, string[]> = { lost: [], orphans: [], dangling: [], wrong: [] };
   #states = 0;
+  #repaired = 0;
   #promised = 0;
 
   constructor(rig: DiskRig, folder: string, base: string, random: () => number) {
@@ -165,7 +170,16 @@ class Replay {
         if (written % 50 === 0) progress(`${written} of ${writes} writes: ${prefixes} prefixes and ${drawn} subsets judged`);
       }
     }
-    return { writes, flushes, prefixes, subsets: drawn, promisedFragments: this.#promised, ...this.#found, mostUnflushed };
+    return {
+      writes,
+      flushes,
+      prefixes,
+      subsets: drawn,
+      promisedFragments: this.#promised,
+      ...this.#found,
+      mostUnflushed,
+      repaired: this.#repaired,
+    };
   }
 
   /** What of a volatile cache reached the medium: some writes, in any order, some of these in part. */
@@ -189,7 +203,13 @@ class Replay {
     this.#promised += [...promised.values()].reduce((sum, count) => sum + count, 0);
     const note = (kind: Finding, texts: readonly string[]) => this.#found[kind].push(...texts.map((text) => `${label}: ${text}`));
     try {
-      const disk = await this.#rig.mount(image, "state");
+      const disk = await this.#rig.mount(image, "state").catch(async () => {
+        // A superblock torn between its sectors: what a box runs on a file system that does not mount.
+        this.#repaired++;
+        const { code, stdout } = await runProgram("e2fsck", ["-y", image]);
+        if (code === null || code > REPAIRED) throw new Error(`e2fsck: exit ${code}: ${stdout}`);
+        return this.#rig.mount(image, "state");
+      });
       try {
         const judged = await judgeDisk(disk.folder, promised, `boot-${this.#states}`);
         for (const kind of FINDINGS) note(kind, judged[kind]);

@@ -12,8 +12,8 @@ import { seededRandom } from "./rng.ts";
 const BITRATE_BPS = 150_000;
 const PICTURES_PER_SECOND = 25;
 const BLOCK_BYTES = 4096;
-/** A tail of noise is tried at every so many bytes. */
-const NOISE_EVERY = 16;
+/** A tail of noise is tried at one of so many cuts. */
+const NOISE_EVERY = 4;
 const RECOVERED_AT_ONCE = 4;
 
 export interface TornOptions {
@@ -161,6 +161,9 @@ class TearBench {
   }
 }
 
+const range = (from: number, to: number, step: number): number[] =>
+  Array.from({ length: Math.ceil((to - from) / step) }, (_, index) => from + index * step);
+
 const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
 
 async function tearEverywhere(bench: TearBench, step: number, random: () => number) {
@@ -178,14 +181,16 @@ async function tearEverywhere(bench: TearBench, step: number, random: () => numb
     pending.push(recover(...task));
     if (pending.length >= RECOVERED_AT_ONCE) await Promise.all(pending.splice(0));
   };
-  for (let at = lastAt; at < bytes.length; at += step) {
+  const cuts = [...range(lastAt, sealAt, step), ...range(sealAt, bytes.length, step)];
+  for (const [cut, at] of cuts.entries()) {
     const where = at < sealAt ? "fragment" : "seal";
     const head = bytes.subarray(0, at);
     await queue(`${where} cut`, at, head, at >= sealAt);
     // Zeros in place of zeros take nothing away.
     if (!isZero(bytes.subarray(at))) {
       await queue(`${where} zeros`, at, Buffer.concat([head, Buffer.alloc(bytes.length - at)]), isZero(bytes.subarray(at, sealAt)));
-      if (at % NOISE_EVERY === 0) await queue(`${where} noise`, at, Buffer.concat([head, noise.subarray(at)]), at >= sealAt);
+      if (cut % NOISE_EVERY === 0 || at === sealAt)
+        await queue(`${where} noise`, at, Buffer.concat([head, noise.subarray(at)]), at >= sealAt);
     }
   }
   // Blocks of a page that never reached the disk, in any place of the last fragment.

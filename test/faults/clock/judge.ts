@@ -2,7 +2,7 @@ import type { LedgerItem } from "../../../src/commands/ledger.ts";
 import type { ListedRow } from "../../e2e/box.ts";
 import { segmentFiles } from "../../e2e/segments.ts";
 import { CLIP_FPS } from "../../fakes/camera/clip.ts";
-import { readRecording } from "../../fakes/frames.ts";
+import { type RecordedFrame, readRecording } from "../../fakes/frames.ts";
 import { CAMERA, type Site } from "./site.ts";
 
 /** What is meant by "equal to the second". */
@@ -48,13 +48,21 @@ export async function judge(site: Site, expected: Expectation): Promise<string[]
 /** Where the pictures of the listed files are in time, by the camera; rows that say otherwise are problems. */
 async function truthOf(segments: readonly ListedRow[], offsetsMs: readonly number[], problems: string[]): Promise<Stretch[]> {
   const truth: Stretch[] = [];
-  const bySent: { readonly sent: number; readonly row: ListedRow; readonly lastSent: number }[] = [];
+  const read: { readonly row: ListedRow; readonly first: RecordedFrame; readonly last: RecordedFrame }[] = [];
+  // A camera on a busy machine sends late what it has shown in time: of a run its least-delayed picture tells when the others were shown.
+  const shownFrom = new Map<string, number>();
   for (const row of segments) {
     const { frames } = await readRecording(row.path ?? "");
     const [first, last] = [frames[0], frames.at(-1)];
     if (first === undefined || last === undefined) problems.push(`${row.path}: no picture`);
-    else bySent.push({ sent: first.sentUtcUs / 1000, lastSent: last.sentUtcUs / 1000 + PICTURE_MS, row });
+    else read.push({ row, first, last });
+    const run = row.run ?? "";
+    for (const { number, sentUtcUs } of frames) {
+      shownFrom.set(run, Math.min(shownFrom.get(run) ?? Number.POSITIVE_INFINITY, sentUtcUs / 1000 - number * PICTURE_MS));
+    }
   }
+  const shown = (row: ListedRow, { number }: RecordedFrame) => (shownFrom.get(row.run ?? "") ?? Number.NaN) + number * PICTURE_MS;
+  const bySent = read.map(({ row, first, last }) => ({ row, sent: shown(row, first), lastSent: shown(row, last) + PICTURE_MS }));
   bySent.sort((a, b) => a.sent - b.sent);
   let clock = 0;
   for (const { sent, lastSent, row } of bySent) {
