@@ -425,7 +425,8 @@ impl FragmentBuilder {
         let moved_us = std::mem::take(&mut self.moved_us);
         let anchor = match (self.anchor_us.map(|anchor| anchor.saturating_add(moved_us)), least) {
             (None, Some(least)) => least,
-            (Some(_), Some(least)) if discontinuity == Some(Discontinuity::TimeJump) => {
+            // A jump that was joined where it belongs is nobody's business: its first fragment alone would tie it worse than all before.
+            (Some(anchor), Some(least)) if discontinuity == Some(Discontinuity::TimeJump) && (least - anchor).abs() > GROSS_ERROR_US => {
                 least.max(self.wall_end_us.saturating_sub(start_us))
             }
             (Some(anchor), Some(least)) => {

@@ -498,6 +498,23 @@ fn wall_time_is_found_again_at_once_behind_a_jump() {
 }
 
 #[test]
+fn a_jump_whose_first_pictures_come_late_leaves_no_hole_in_wall_time() {
+    let mut camera = Camera::new(vec![video(&[SPS])]);
+    for n in 0..250_u64 {
+        let shown = n as i64 * i64::from(FRAME_TICKS) - if n < 100 { 0 } else { 3 * 90_000 };
+        let delay_us = if (100..176).contains(&n) { 100_000 } else { 0 };
+        let timestamp = VIDEO_EPOCH.wrapping_add(shown as u32);
+        camera.packet(0, timestamp, true, if n % 50 == 0 { IDR } else { P }, now(n * FRAME_US + delay_us));
+    }
+    assert_eq!(camera.counters().time_jumps, 1);
+    let (fragments, _) = camera.end();
+    for pair in fragments.windows(2) {
+        let hole_ms = pair[1].start_utc_ms - pair[0].start_utc_ms - pair[0].duration_us / 1000;
+        assert!(hole_ms.abs() <= 1, "{hole_ms} ms between fragments");
+    }
+}
+
+#[test]
 fn a_step_of_the_wall_clock_waits_for_a_random_access_point_and_counts_from_there() {
     const STEPPED: u64 = 60;
     for by_ms in [3_600_000, -3_600_000, 20_000] {

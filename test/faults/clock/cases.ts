@@ -236,7 +236,7 @@ export const CLOCK_CASES: readonly ClockCase[] = [
   {
     name: "the camera's clock 2 % fast, for four minutes",
     long: true,
-    site: () => ({ utcMs: NOW(), camera: ["--drift=20000"] }),
+    site: () => ({ utcMs: NOW(), driftPpm: 20_000 }),
     async run(site) {
       await begin(site, 240);
       return { offsetsMs: [site.offsetMs], states: ["recorded"] };
@@ -245,7 +245,7 @@ export const CLOCK_CASES: readonly ClockCase[] = [
   {
     name: "the camera's clock 2 % slow, for four minutes",
     long: true,
-    site: () => ({ utcMs: NOW(), camera: ["--drift=-20000"] }),
+    site: () => ({ utcMs: NOW(), driftPpm: -20_000 }),
     async run(site) {
       await begin(site, 240);
       return { offsetsMs: [site.offsetMs], states: ["recorded"] };

@@ -1,13 +1,11 @@
 import type { LedgerItem } from "../../../src/commands/ledger.ts";
 import type { ListedRow } from "../../e2e/box.ts";
 import { segmentFiles } from "../../e2e/segments.ts";
-import { CLIP_FPS } from "../../fakes/camera/clip.ts";
 import { type RecordedFrame, readRecording } from "../../fakes/frames.ts";
 import { CAMERA, type Site } from "./site.ts";
 
 /** What is meant by "equal to the second". */
 const TOLERANCE_MS = 500;
-const PICTURE_MS = 1000 / CLIP_FPS;
 /** A fragment is as long as its media; where wall time is pulled back, the next one begins so much before its end, at most. */
 const PULLED_BACK_MS = 30;
 const FAR = "2200-01-01T00:00:00Z";
@@ -40,13 +38,13 @@ export async function judge(site: Site, expected: Expectation): Promise<string[]
   const ended = box.log.filter(({ event }) => event === "segment.ended").length;
   if (files.length < ended) problems.push(`${ended} segments were recorded, ${files.length} files are left`);
   problems.push(...overlaps(segments));
-  const truth = await truthOf(segments, expected.offsetsMs, problems);
+  const truth = await truthOf(site, segments, expected.offsetsMs, problems);
   problems.push(...compare(told, truth, expected.states), ...compareSeconds(buckets, told));
   return problems;
 }
 
 /** Where the pictures of the listed files are in time, by the camera; rows that say otherwise are problems. */
-async function truthOf(segments: readonly ListedRow[], offsetsMs: readonly number[], problems: string[]): Promise<Stretch[]> {
+async function truthOf(site: Site, segments: readonly ListedRow[], offsetsMs: readonly number[], problems: string[]): Promise<Stretch[]> {
   const truth: Stretch[] = [];
   const read: { readonly row: ListedRow; readonly first: RecordedFrame; readonly last: RecordedFrame }[] = [];
   // A camera on a busy machine sends late what it has shown in time: of a run its least-delayed picture tells when the others were shown.
@@ -58,11 +56,11 @@ async function truthOf(segments: readonly ListedRow[], offsetsMs: readonly numbe
     else read.push({ row, first, last });
     const run = row.run ?? "";
     for (const { number, sentUtcUs } of frames) {
-      shownFrom.set(run, Math.min(shownFrom.get(run) ?? Number.POSITIVE_INFINITY, sentUtcUs / 1000 - number * PICTURE_MS));
+      shownFrom.set(run, Math.min(shownFrom.get(run) ?? Number.POSITIVE_INFINITY, sentUtcUs / 1000 - number * site.pictureMs));
     }
   }
-  const shown = (row: ListedRow, { number }: RecordedFrame) => (shownFrom.get(row.run ?? "") ?? Number.NaN) + number * PICTURE_MS;
-  const bySent = read.map(({ row, first, last }) => ({ row, sent: shown(row, first), lastSent: shown(row, last) + PICTURE_MS }));
+  const shown = (row: ListedRow, { number }: RecordedFrame) => (shownFrom.get(row.run ?? "") ?? Number.NaN) + number * site.pictureMs;
+  const bySent = read.map(({ row, first, last }) => ({ row, sent: shown(row, first), lastSent: shown(row, last) + site.pictureMs }));
   bySent.sort((a, b) => a.sent - b.sent);
   let clock = 0;
   for (const { sent, lastSent, row } of bySent) {

@@ -2,9 +2,11 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Box, until } from "../../e2e/box.ts";
+import { CLIP_FPS } from "../../fakes/camera/clip.ts";
 import { type CameraProcess, startCameraProcess } from "../camera-process.ts";
 
 export const CAMERA = "cam1";
+const PICTURE_MS = 1000 / CLIP_FPS;
 const LIBRARY = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
 
 export interface SiteOptions {
@@ -13,26 +15,34 @@ export interface SiteOptions {
   readonly trust?: "auto" | "always";
   /** What the host's clock shows at first. */
   readonly utcMs: number;
-  readonly camera?: readonly string[];
+  /** How much too fast the camera's clock runs. */
+  readonly driftPpm?: number;
 }
 
 /** A box whose host has a clock that can be set at will, and a camera that knows the time. */
 export class Site {
   readonly box: Box;
+  /** From one picture of the camera to the next, by our clock. */
+  readonly pictureMs: number;
   readonly camera: CameraProcess;
   readonly #clockFile: string;
   #offsetMs = 0;
   #boots = 0;
 
-  private constructor(box: Box, camera: CameraProcess) {
+  private constructor(box: Box, pictureMs: number, camera: CameraProcess) {
     this.box = box;
+    this.pictureMs = pictureMs;
     this.camera = camera;
     this.#clockFile = join(box.dir, "host-clock");
   }
 
-  static async open({ name, zone = "UTC", trust = "always", utcMs, camera: flags = [] }: SiteOptions): Promise<Site> {
+  static async open({ name, zone = "UTC", trust = "always", utcMs, driftPpm = 0 }: SiteOptions): Promise<Site> {
     const box = await Box.create({ name, segment: "2s", zone, trust });
-    const site = new Site(box, await startCameraProcess(["--streams", "1", "--audio", "pcma", ...flags]));
+    const site = new Site(
+      box,
+      PICTURE_MS / (1 + driftPpm / 1e6),
+      await startCameraProcess(["--streams", "1", "--audio", "pcma", `--drift=${driftPpm}`]),
+    );
     await site.set(utcMs);
     await site.boot();
     return site;
